@@ -1,0 +1,73 @@
+"""stepzero: can this network learn from the weights it was born with?
+
+The public door. Importing it does not import torch; the first use of a name that needs torch does.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stepzero.api import check
+    from stepzero.core.errors import (
+        BatchError,
+        ConfigError,
+        IncompleteError,
+        LossError,
+        StepzeroError,
+        TargetError,
+    )
+    from stepzero.core.finding import Finding, Fix
+    from stepzero.core.limits import Limits
+    from stepzero.core.outcome import Report
+    from stepzero.core.trace import Trace
+    from stepzero.probe.subject import Batch
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Batch": "stepzero.probe.subject",
+    "BatchError": "stepzero.core.errors",
+    "ConfigError": "stepzero.core.errors",
+    "Finding": "stepzero.core.finding",
+    "Fix": "stepzero.core.finding",
+    "IncompleteError": "stepzero.core.errors",
+    "Limits": "stepzero.core.limits",
+    "LossError": "stepzero.core.errors",
+    "Report": "stepzero.core.outcome",
+    "StepzeroError": "stepzero.core.errors",
+    "TargetError": "stepzero.core.errors",
+    "Trace": "stepzero.core.trace",
+    "check": "stepzero.api",
+    "trace": "stepzero.api",
+}
+
+__all__ = [
+    "Batch",
+    "BatchError",
+    "ConfigError",
+    "Finding",
+    "Fix",
+    "IncompleteError",
+    "Limits",
+    "LossError",
+    "Report",
+    "StepzeroError",
+    "TargetError",
+    "Trace",
+    "check",
+    "trace",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use (PEP 562)."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'stepzero' has no attribute {name!r}; it has: {', '.join(__all__)}")
+    value = getattr(importlib.import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,159 @@
+"""The outcome of a check: a Report."""
+
+import importlib
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from stepzero.core.finding import RANK, Finding, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One weighted operation in the table by layer."""
+
+    operation: int
+    path: str
+    """Parameter path of its weight."""
+    name: str
+    """Operation: linear, conv2d, embedding..."""
+    shape: tuple[int, ...]
+    fan_in: float | None
+    units: int | None
+    weight_std: float | None
+    law_ratio: float | None
+    """Standard deviation of the weight over gain(consumer) / sqrt(fan in)."""
+    consumer: str
+    signal_in: float | None
+    signal_out: float | None
+    batch_share: float | None
+    flat_share: float | None
+    """Share of units of the following activation that are saturated."""
+    dead_share: float | None
+    gradient_to_weight: float | None
+    """rms of the gradient over rms of the weight."""
+    calls: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class NotChecked:
+    """Something that was not judged, and why."""
+
+    what: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was checked and what was not."""
+
+    weighted_checked: int = 0
+    weighted_total: int = 0
+    parameters_checked: int = 0
+    parameters_total: int = 0
+    rules_run: tuple[str, ...] = ()
+    not_judged: tuple[NotChecked, ...] = ()
+    skipped: tuple[NotChecked, ...] = ()
+    incomplete: tuple[NotChecked, ...] = ()
+    """Reasons why this report must not be read as 'all good': exit code 3."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `stepzero.check` returns."""
+
+    model: str
+    findings: tuple[Finding, ...]
+    layers: tuple[LayerRow, ...]
+    coverage: Coverage
+    loss: float | None = None
+    loss_note: str = ""
+    conditions: tuple[str, ...] = ()
+    seed: int = 0
+    num_parameters: int = 0
+    is_unchanged: bool = True
+    versions: dict[str, str] = field(default_factory=dict)
+    schema: int = 1
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Findings of severity error, consequences included."""
+        return self._of("error")
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """Findings of severity warning, consequences included."""
+        return self._of("warning")
+
+    @property
+    def notes(self) -> tuple[Finding, ...]:
+        """Findings of severity info, consequences included."""
+        return self._of("info")
+
+    @property
+    def root_causes(self) -> tuple[Finding, ...]:
+        """Findings that no other finding explains, worst first."""
+        return tuple(finding for finding in self.findings if finding.root is None)
+
+    @property
+    def is_complete(self) -> bool:
+        """False when nothing was checked, weights were unreadable, a rule crashed or time ran out."""
+        return not self.coverage.incomplete
+
+    def consequences(self, finding: Finding) -> tuple[Finding, ...]:
+        """Findings that hang under ``finding``."""
+        return tuple(other for other in self.findings if other.root == finding.id)
+
+    def ok(self, fail_on: Severity = "error") -> bool:
+        """Whether no root cause is at or above ``fail_on`` and the check was complete."""
+        if fail_on not in RANK:
+            raise ValueError(f"fail_on: expected 'error', 'warning' or 'info', got {fail_on!r}")
+        loud = any(RANK[finding.severity] <= RANK[fail_on] for finding in self.root_causes)
+        return not loud and self.is_complete
+
+    def exit_code(self, fail_on: str = "error") -> int:
+        """0 nothing at or above ``fail_on``, 1 findings, 3 incomplete; 3 wins over 0, never over 1. Notes never count."""
+        gate = {"error": 0, "warning": 1, "never": -1}[fail_on]
+        if any(RANK[finding.severity] <= gate for finding in self.root_causes):
+            return 1
+        return 0 if self.is_complete else 3
+
+    def to_json(self, *, indent: int = 2) -> str:
+        """Serialise; non-finite numbers become the strings 'nan', 'inf', '-inf', so that the output is pure JSON."""
+        plain = _finite(msgspec.to_builtins(self))
+        return msgspec.json.format(msgspec.json.encode(plain), indent=indent).decode()
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Report":
+        """Read back what `to_json` wrote; raises `ValueError` with the place when the text is not a report."""
+        try:
+            return msgspec.convert(msgspec.json.decode(text), cls, strict=False)
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"not a stepzero report: {error}") from error
+
+    def to_text(self, width: int = 100) -> str:
+        """Render as plain text of at most ``width`` columns."""
+        return str(_renderer("text").render(self, width=width))
+
+    def __str__(self) -> str:
+        return self.to_text()
+
+    def _of(self, severity: Severity) -> tuple[Finding, ...]:
+        return tuple(finding for finding in self.findings if finding.severity == severity)
+
+
+def _renderer(name: str) -> Any:
+    """Look a renderer up by name at call time: core knows that renderers exist, not which."""
+    return importlib.import_module(f"stepzero.report.{name}")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
