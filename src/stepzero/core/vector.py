@@ -24,7 +24,7 @@ class Vector:
             packed.byteswap()
         return cls(packed.tobytes())
 
-    def unpack(self) -> array.array[float]:
+    def unpack(self) -> "array.array[float]":
         """Return the numbers as a fresh ``array.array('d')``; repeated access should go through one unpacked copy."""
         unpacked = array.array("d", self.data)
         if sys.byteorder == "big":
