@@ -114,7 +114,7 @@ class Report:
         return not loud and self.is_complete
 
     def exit_code(self, fail_on: str = "error") -> int:
-        """0 nothing at or above ``fail_on``, 1 findings, 3 incomplete; 3 wins over 0, never over 1. Notes never count."""
+        """0 nothing at or above ``fail_on``, 1 findings, 3 incomplete (wins over 0, never over 1); notes never count."""
         gate = {"error": 0, "warning": 1, "never": -1}[fail_on]
         if any(RANK[finding.severity] <= gate for finding in self.root_causes):
             return 1
