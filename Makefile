@@ -42,8 +42,8 @@ format: $(VENV)/.stamp-lint ## Mend what ruff can mend by itself
 	$(BIN)/ruff format
 
 bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost of a check, published models
-	$(BENCH_BIN)/python benchmarks/overhead.py
-	$(BENCH_BIN)/python benchmarks/zoo/run.py
+	$(BENCH_BIN)/python -m benchmarks.overhead
+	$(BENCH_BIN)/python -m benchmarks.zoo.run
 
 docs: $(VENV)/.stamp-base ## Write docs/rules from the rules' own pages
 	$(BIN)/python tools/rule_pages.py

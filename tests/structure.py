@@ -18,6 +18,9 @@ TESTED_BY: dict[str, str] = {
 }
 """File or folder (ending in /) without a mirrored test file -> the test that covers it."""
 
+SEEDERS: dict[str, str] = {}
+"""File -> why it may seed the global generators."""
+
 TENSOR_DRAWS = set("bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_".split())
 INIT_DRAWS = {"normal_", "uniform_", "orthogonal_", "sparse_"}
 TORCH_DRAWS = set("bernoulli multinomial normal poisson rand randint randn randperm".split())
@@ -60,6 +63,8 @@ def stray_print(source: Source) -> Iterator[str]:
 
 def global_draw(source: Source) -> Iterator[str]:
     """No draw uses, and nothing seeds, a generator that belongs to the whole process."""
+    if source.place in SEEDERS:
+        return
     for name, call in source.calls():
         if _is_global_draw(name, has_generator=any(keyword.arg == "generator" for keyword in call.keywords)):
             yield f"line {call.lineno}: {name} without a generator"
@@ -107,7 +112,7 @@ def silent_silence(source: Source) -> Iterator[str]:
     """Every silenced check carries a code and its reason on the same line."""
     for number, line in enumerate(source.text.splitlines(), 1):
         found = re.search(r"#\s*(?:noqa|type:\s*ignore)(.*)", line)
-        if found and not re.search(r"(?::\s*[A-Z]+\d+|\[[\w, -]+\]).*(?:\s-\s|#)\s*\w+ \w+", found[1]):
+        if found and not re.search(r"(?::\s*[A-Z]+\d+|\[[\w, -]+\]).*(?:\s-|#)\s+\S+ \S+", found[1]):
             yield f"line {number}: silenced without a code and a reason ('# noqa: X123 - why it is right here')"
 
 

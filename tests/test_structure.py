@@ -19,6 +19,12 @@ def test_the_list_of_tests_elsewhere_is_true(place, test):
     assert (ROOT / test).exists()
 
 
+def test_the_list_of_seeders_is_true(monkeypatch):
+    seeders = set(structure.SEEDERS)
+    monkeypatch.setattr(structure, "SEEDERS", {})
+    assert seeders <= {source.place for source in SOURCES if list(structure.global_draw(source))}
+
+
 def lines(count: int) -> str:
     return "\n".join(["    x = 1"] * count)
 
@@ -35,6 +41,7 @@ def lines(count: int) -> str:
         (structure.global_draw, "a.py", "torch.randn(3)"),
         (structure.global_draw, "a.py", "torch.rand_like(x)"),
         (structure.global_draw, "a.py", "torch.manual_seed(0)"),
+        (structure.global_draw, "a.py", "torch.random.manual_seed(0)"),
         (structure.global_draw, "a.py", "torch.cuda.manual_seed_all(0)"),
         (structure.global_draw, "a.py", "f(x).normal_()"),
         (structure.global_draw, "a.py", "nn.init.xavier_uniform_(w)"),
@@ -79,6 +86,7 @@ def test_a_violation_is_seen(check, place, text):
         (structure.stray_threshold, "rules/a.py", "if len(x) == 4 and y > limits.dead_error and z >= 2: pass"),
         (structure.stray_threshold, "probe/a.py", "if x > 0.5: pass"),
         (structure.silent_silence, "a.py", "x = 1  # noqa: E501 - a link has no break"),
+        (structure.silent_silence, "a.py", "x = 1  # noqa: SIM118 - `in` looks elsewhere"),
         (structure.silent_silence, "a.py", "x = 1  # type: ignore[misc]  # torch states no type here"),
         (structure.untested, "core/vector.py", "x = 1"),
         (structure.untested, "core/unheard/__init__.py", ""),
