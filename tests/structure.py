@@ -18,7 +18,11 @@ TESTED_BY: dict[str, str] = {
 }
 """File or folder (ending in /) without a mirrored test file -> the test that covers it."""
 
-SEEDERS: dict[str, str] = {}
+SEEDERS: dict[str, str] = {
+    "probe/build.py": "the user's factory draws from the global generator; the seed is set with randomness preserved",
+    "probe/capture.py": "the user's modules draw from the global generator; the seed is set with randomness preserved",
+    "probe/poison.py": "two builds must draw the same; the seed is set with randomness preserved",
+}
 """File -> why it may seed the global generators."""
 
 TENSOR_DRAWS = set("bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_".split())

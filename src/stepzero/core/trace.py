@@ -21,8 +21,8 @@ class Signal:
     """Streamed statistics of one tensor, read on its unit axis from a bounded sample of positions.
 
     ``rows`` positions were read (batch entries x places), ``samples`` of them distinct batch entries. Each Vector
-    has one number per unit; ``fingerprint`` has ``projections`` numbers per unit, projection-major: random +-1/sqrt(rows)
-    projections of the unit's responses over the sampled positions, computed in float64.
+    has one number per unit; ``fingerprint`` has ``projections`` numbers per unit, projection-major: random
+    +-1/sqrt(rows) projections of the unit's responses over the sampled positions, computed in float64.
     """
 
     rows: int
