@@ -89,7 +89,13 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
         with _naming_the_place(recorder):
             output = subject.model(*subject.args, **subject.kwargs)
         recorder.phase, recorder.stack[:] = "loss", [("", 0)]
-        run.outputs = sorted({node.index for tensor in output_tensors(output) if (node := recorder.node_of(tensor)) and node.index is not None})
+        run.outputs = sorted(
+            {
+                node.index
+                for tensor in output_tensors(output)
+                if (node := recorder.node_of(tensor)) and node.index is not None
+            }
+        )
         with _noting("raised in the loss"):
             value, run.loss = loss_of(output, subject.loss, subject.target, subject.seed)
         node = recorder.node_of(value)
@@ -102,7 +108,7 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
 
 def seed_everything(seed: int) -> None:
     """Seed torch, on every device: the default run is deterministic. Only ever called with randomness preserved."""
-    torch.random.manual_seed(seed)
+    torch.random.manual_seed(seed)  # noqa: TID251 - the user's modules draw from the global generator
 
 
 def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) -> None:
@@ -161,7 +167,7 @@ def eager() -> Iterator[None]:
 
 @contextmanager
 def _followable(module: Any) -> Iterator[None]:
-    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:  # noqa: FBT001 - as torch calls it
         return module.checkpoint(function, *args, use_reentrant=False, preserve_rng_state=preserve)
 
     module.CheckpointFunction.apply = staticmethod(apply)
@@ -194,7 +200,9 @@ def _naming_the_place(recorder: Recorder) -> Iterator[None]:
         path = recorder.stack[-1][0]
         last = recorder.records[-1] if recorder.records else None
         after = f", after {last.name} {last.shape}" if last is not None else ""
-        error.add_note(f"stepzero: raised in the forward of {path or 'the model itself'!r}{after}; the model is unchanged")
+        error.add_note(
+            f"stepzero: raised in the forward of {path or 'the model itself'!r}{after}; the model is unchanged"
+        )
         raise
 
 

@@ -150,13 +150,15 @@ class Recorder(TorchFunctionMode):
         if spec.kind == "activation" and from_input and torch.is_grad_enabled():
             flatness = self._flatness(func, spec, args, kwargs)
         shapes = {id(operand): tuple(operand.shape) for operand, node in known if node.views}
-        source = next(((tuple(operand.shape), node.unit_axis) for operand, node in known if node.from_input), ((), None))
+        source = next(
+            ((tuple(operand.shape), node.unit_axis) for operand, node in known if node.from_input), ((), None)
+        )
         result = func(*args, **kwargs)
         outputs = [result] if isinstance(result, Tensor) else list(flat_tensors([result]))
         if not outputs and spec.is_inplace and isinstance(args[0], Tensor):
             outputs = [args[0]]  # x[...] = y returns nothing
         if outputs and not any(outputs[0] is operand for operand in operands if not spec.is_inplace):
-            self._record(spec, args, kwargs, known, from_input, outputs, shapes, source, flatness)
+            self._record(spec, args, kwargs, known, outputs, shapes, source, flatness, from_input=from_input)
         return result
 
     def _record(
@@ -165,11 +167,12 @@ class Recorder(TorchFunctionMode):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         known: list[tuple[Tensor, Node]],
-        from_input: bool,
         outputs: list[Tensor],
         shapes: dict[int, tuple[int, ...]],
         source: tuple[tuple[int, ...], int | None],
         flatness: tuple[Plan, Tensor, Tensor] | None,
+        *,
+        from_input: bool,
     ) -> None:
         first = outputs[0]
         if spec.name in CREATORS and spec.name not in ("normal", "bernoulli"):
@@ -277,7 +280,11 @@ class Recorder(TorchFunctionMode):
             return None
         z, *rest = args or (kwargs.get("input"),)
         node = self.node_of(z) if isinstance(z, Tensor) else None
-        axis = units.of_result(spec.name, spec.kind, args, tuple(z.shape), tuple(z.shape), node.unit_axis) if node else None
+        axis = (
+            units.of_result(spec.name, spec.kind, args, tuple(z.shape), tuple(z.shape), node.unit_axis)
+            if node
+            else None
+        )
         plan = plan_of(tuple(z.shape), axis) if axis is not None else None
         if plan is None or not self._is_sampled(spec):
             return None
@@ -301,7 +308,9 @@ class Recorder(TorchFunctionMode):
 
 def _elementwise(func: Any, spec: Spec, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:
     """The activation out of place: ``relu_`` and ``inplace=True`` become their plain forms."""
-    plain = getattr(torch.nn.functional, spec.name, None) or getattr(torch, spec.name, func) if spec.is_inplace else func
+    plain = (
+        getattr(torch.nn.functional, spec.name, None) or getattr(torch, spec.name, func) if spec.is_inplace else func
+    )
     positional = tuple(False if isinstance(value, bool) else value for value in rest)
     return lambda z: plain(z, *positional, **kwargs)
 
@@ -321,14 +330,18 @@ def _views_after(
     return tuple(View(view.parameter, (None,) * output.dim(), None, is_derived=True) for _, view in sources)
 
 
-def _without_dropout(spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _without_dropout(
+    spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Dropout off: noise would drown exact statements about the start."""
     if spec.name in DROPOUTS:
         if len(args) >= 3:
             return (args[0], args[1], False, *args[3:]), kwargs
         return args, {**kwargs, ("train" if "train" in kwargs else "training"): False}
     if spec.name == "scaled_dot_product_attention":
-        return (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs, "dropout_p": 0.0} if len(args) <= 4 else kwargs
+        return (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs, "dropout_p": 0.0} if len(
+            args
+        ) <= 4 else kwargs
     return args, kwargs
 
 
@@ -352,7 +365,11 @@ def _loss_scalars(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dic
     """Classes, targets and spread of the logits of a classification loss."""
     logits, target = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "target")
     record.attributes["reduction"] = str(kwargs.get("reduction", "mean"))
-    if not isinstance(logits, Tensor) or spec.name not in ("cross_entropy", "nll_loss", "binary_cross_entropy_with_logits"):
+    if not isinstance(logits, Tensor) or spec.name not in (
+        "cross_entropy",
+        "nll_loss",
+        "binary_cross_entropy_with_logits",
+    ):
         return
     if not logits.is_floating_point() or logits.numel() == 0:
         return

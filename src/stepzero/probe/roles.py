@@ -86,7 +86,7 @@ def _is_projected(records: list[Record], a: int, b: int) -> bool:
 
 
 def _plain_chain(records: list[Record], index: int) -> list[int]:
-    """``index`` and what it comes from through operations without nonlinearity, at most six weighted or norm steps back."""
+    """``index`` and what it comes from through linear operations, at most six weighted or norm steps back."""
     chain, budget = [index], 6
     while records[index].kind in _PLAIN and budget:
         live = _live(records, records[index])
@@ -140,9 +140,7 @@ def _heads(records: list[Record], outputs: set[int], loss: int | None) -> set[in
     return heads
 
 
-def _consumer(
-    records: list[Record], readers: list[list[int]], start: int, outputs: set[int]
-) -> tuple[str, int | None]:
+def _consumer(records: list[Record], readers: list[list[int]], start: int, outputs: set[int]) -> tuple[str, int | None]:
     """Name of what reads the result first, looking through views, dropout, biases and constant factors."""
     seen, stack = {start}, [start]
     while stack:
