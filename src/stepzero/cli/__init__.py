@@ -63,15 +63,15 @@ class Commands(click.Group):
     ) -> Any:
         """Run; every failure becomes one line on stderr and an exit code of the contract."""
         run = super().main
-        code = failures.guarded(
-            lambda: run(args, prog_name or "stepzero", complete_var, standalone_mode=False, **extra)
-        )
+        code = failures.guarded(lambda: run(args, prog_name or self.name, complete_var, standalone_mode=False, **extra))
         if standalone_mode:
             sys.exit(code)
         return code
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.command(
+    "stepzero", cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, message="stepzero %(version)s")
 def main() -> None:
     """Check a PyTorch model BEFORE training for faults of its initialisation.

@@ -40,7 +40,7 @@ def _make(text: str, seed: int) -> Any:
     import torch  # noqa: PLC0415 - only a check needs torch
 
     try:
-        call = literal.parse(text, "--batch ")
+        call = literal.parse(text, f"--batch {text}")
         generator = torch.Generator().manual_seed(seed)
         args = tuple(_tensor(node, generator) for node in call.args)
         kwargs = {name: _tensor(node, generator) for name, node in literal.keywords(call)}

@@ -1,5 +1,6 @@
 """``stepzero check TARGET``: build the target, look at it, report."""
 
+import contextlib
 import os
 import sys
 from dataclasses import dataclass
@@ -91,17 +92,19 @@ def command(
         return report.exit_code(fail_on)
 
     def stop_hard() -> None:
+        clean.close()  # stdout is ours again
         code = publish(_out_of_time(request, timeout, progress.stage))
         failures.say(f"no answer {timeout:g} s and a grace period after the start; stopped")
         os._exit(code)  # the main thread is inside one long call and cannot be asked
 
-    try:
-        with deadline(timeout, stop_hard), output.stdout_kept_clean():
-            report = _checked(request, progress)
-    except OutOfTime:
-        report = _out_of_time(request, timeout, progress.stage)
-    finally:
-        progress.clear()
+    with contextlib.ExitStack() as clean:
+        clean.callback(progress.clear)
+        clean.enter_context(output.stdout_kept_clean())
+        try:
+            with deadline(timeout, stop_hard):
+                report = _checked(request, progress)
+        except OutOfTime:
+            report = _out_of_time(request, timeout, progress.stage)
     return publish(report)
 
 

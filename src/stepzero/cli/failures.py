@@ -52,8 +52,9 @@ def is_users(error: BaseException) -> bool:
 
 
 def _refused(error: StepzeroError) -> int:
-    if error.__cause__ is not None and is_users(error.__cause__):
-        print("".join(_trimmed(error.__cause__).format()), end="", file=sys.stderr)
+    cause = error.__cause__
+    if cause is not None and (is_users(cause) or isinstance(cause, SyntaxError)):
+        print("".join(_trimmed(cause).format()), end="", file=sys.stderr)
     say(str(error))
     return error.exit_code
 

@@ -32,8 +32,7 @@ def model(name: str, arguments: Arguments, seed: int) -> tuple[Callable[[], Any]
     transformers = imported("transformers", f"hf:{name}")
     config = _config(transformers, name, arguments)
     kind = _class(transformers, config)
-    if hasattr(config, "use_pretrained_backbone"):
-        config.use_pretrained_backbone = False
+    _complete(config)
     return lambda: kind._from_config(config), _stand_in(kind, config, seed)  # noqa: SLF001 - what AutoModel calls
 
 
@@ -83,20 +82,40 @@ def _made(kind: Any, name: str, arguments: Arguments) -> Any:
 
 
 def _class(transformers: Any, config: Any) -> Any:
-    """Pick the class named by the configuration, else the first task of TASKS that has one for it."""
-    for name in config.architectures or ():
-        if hasattr(transformers, name):
-            return getattr(transformers, name)
-    tasks = ("AutoModel",) if _is_two_tower(config) else TASKS
+    """Return the model class for ``config``; `TargetError` when there is none or the package is broken."""
     try:
-        for task in tasks:
-            mapping = getattr(transformers, task)._model_mapping  # noqa: SLF001 - the only table of what exists
-            if type(config) in mapping.keys():  # noqa: SIM118 - its `in` looks at something else
-                found = mapping[type(config)]
-                return found[0] if isinstance(found, tuple | list) else found
+        found = _named(transformers, config) or _by_task(transformers, config)
     except (ImportError, RuntimeError) as error:
         raise TargetError(broken("transformers", error)) from None
-    raise TargetError(f"hf:{type(config).__name__}: transformers has no model class for this configuration")
+    if found is None:
+        raise TargetError(f"hf:{type(config).__name__}: transformers has no model class for this configuration")
+    return found
+
+
+def _named(transformers: Any, config: Any) -> Any:
+    """Return the class that the configuration names, when the package has it."""
+    names = [name for name in config.architectures or () if name in dir(transformers)]
+    return getattr(transformers, names[0]) if names else None
+
+
+def _by_task(transformers: Any, config: Any) -> Any:
+    """Return the class of the first task of TASKS that has one for this configuration."""
+    for task in ("AutoModel",) if _is_two_tower(config) else TASKS:
+        mapping = getattr(transformers, task)._model_mapping  # noqa: SLF001 - the only table of what exists
+        if type(config) in mapping.keys():  # noqa: SIM118 - its `in` looks at something else
+            found = mapping[type(config)]
+            return found[0] if isinstance(found, tuple | list) else found
+    return None
+
+
+def _complete(config: Any) -> None:
+    """Settings that a published config.json has and a bare class lacks, and none that would download weights."""
+    if hasattr(config, "use_pretrained_backbone"):
+        config.use_pretrained_backbone = False
+    if getattr(config, "is_encoder_decoder", False):
+        for name in ("decoder_start_token_id", "pad_token_id"):
+            if getattr(config, name, None) is None:
+                setattr(config, name, 0)
 
 
 def _is_two_tower(config: Any) -> bool:

@@ -45,20 +45,20 @@ def arguments(text: str | None, name: str) -> Arguments:
     """Read the text between the parentheses of a call of ``name``."""
     if text is None or not text.strip():
         return Arguments()
-    call = parse(text, name)
+    call = parse(text, f"{name}({text})")
     args = tuple(value(node, f"{name}({ast.unparse(node)})") for node in call.args)
     return Arguments(args, {key: value(node, f"{name}({key}={ast.unparse(node)})") for key, node in keywords(call)})
 
 
-def parse(text: str, name: str) -> ast.Call:
-    """Parse ``text`` as the arguments of a call; `TargetError` when it is no Python."""
+def parse(text: str, told: str) -> ast.Call:
+    """Parse ``text`` as the arguments of a call; `TargetError` with ``told`` when it is no Python."""
     try:
         call = ast.parse(f"f({text}\n)", mode="eval").body
     except (SyntaxError, ValueError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise TargetError(f"{name}({text}): not readable as Python arguments: {reason}") from None
+        raise TargetError(f"{told}: not readable as Python arguments: {reason}") from None
     if not isinstance(call, ast.Call) or not (isinstance(call.func, ast.Name) and call.func.id == "f"):
-        raise TargetError(f"{name}({text}): not readable as the arguments of one call")
+        raise TargetError(f"{told}: not readable as the arguments of one call")
     return call
 
 
