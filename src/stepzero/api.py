@@ -1,0 +1,215 @@
+"""The whole story in one file: build, probe, judge, explain. The only module that knows every layer below it."""
+
+import math
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+import stepzero
+from stepzero import rules
+from stepzero.core.errors import ConfigError, did_you_mean
+from stepzero.core.finding import RANK, Finding
+from stepzero.core.limits import Limits
+from stepzero.core.outcome import Coverage, NotChecked, Report
+from stepzero.core.rule import NotJudged, Rule
+from stepzero.core.trace import Trace
+from stepzero.measure.layers import layer_table
+from stepzero.probe.build import build
+from stepzero.probe.capture import capture
+from stepzero.probe.poison import poison
+from stepzero.probe.subject import Subject, subject_of
+from stepzero.rules.causes import attribute
+
+Progress = Callable[[str], None] | None
+
+
+def check(
+    model: Any,
+    batch: Any = None,
+    loss: Any = None,
+    target: Any = None,
+    *,
+    optimizer: Any = None,
+    lr: float | None = None,
+    select: Iterable[str] | None = None,
+    ignore: Iterable[str] | None = None,
+    seed: int = 0,
+    deep: bool = False,
+    progress: Progress = None,
+    batch_is_stand_in: bool = False,
+    name: str | None = None,
+    limits: Limits | None = None,
+) -> Report:
+    """Check a model on one batch before the first optimizer step.
+
+    Args:
+        model: any `torch.nn.Module`, or a factory without arguments that returns a model, ``(model, batch)`` or
+            ``(model, batch, loss)``. A factory unlocks the search for unwritten memory and source lines.
+        batch: a tensor, a tuple of positional arguments, a dict of keyword arguments, `sz.Batch` or a loader.
+        loss: ``callable(output)``, ``callable(output, target)``, a name such as ``"cross_entropy"``, or None: the
+            model's own ``.loss``, else one inferred from the target, else random cotangents; the report says which.
+        target: what the loss compares with.
+        optimizer: the optimizer training will use, if one is at hand; recorded for rules that judge updates.
+        lr: its first learning rate.
+        select: rule codes or prefixes to run (``"SZ1"``, ``"SZ305"``); all when None.
+        ignore: rule codes or prefixes to leave out.
+        seed: seed of every draw; two checks with one seed are equal.
+        deep: run the expensive probes as well.
+        progress: called with one line a stage.
+        batch_is_stand_in: say that the batch is made up, so that rules about the data stay silent.
+        name: what to call the model in the report.
+        limits: other limits than the shipped ones.
+
+    Returns:
+        A `Report`. The model, the batch and all global state are bit-identical before and after, also when the
+        model raises.
+
+    Raises:
+        StepzeroError: the batch, the loss or a code cannot be used; one line says what came and what to do.
+        Exception: whatever the user's own code raised, with a note naming the layer it died in.
+    """
+    chosen = _chosen(select, ignore)
+    say = progress or (lambda _: None)
+    subject = _subject(model, batch, loss, target, say, seed=seed, is_stand_in=batch_is_stand_in, name=name)
+    observed = _observe(subject, {need for rule in chosen for need in rule.needs}, say)
+    say("judging")
+    return _report(subject, observed, chosen, limits or Limits())
+
+
+def trace(model: Any, batch: Any = None, loss: Any = None, target: Any = None, *, seed: int = 0) -> Trace:
+    """Observe one forward and backward and return the Trace; arguments as in `check`."""
+    return capture(_subject(model, batch, loss, target, lambda _: None, seed=seed))
+
+
+def _subject(
+    model: Any,
+    batch: Any,
+    loss: Any,
+    target: Any,
+    say: Callable[[str], None],
+    *,
+    seed: int,
+    is_stand_in: bool = False,
+    name: str | None = None,
+) -> Subject:
+    if isinstance(model, nn.Module) or not callable(model):
+        return subject_of(model, batch, loss, target, name=name or "", seed=seed, is_stand_in=is_stand_in)
+    say("building the model")
+    return build(model, batch, loss, target, name=name or "", seed=seed, is_stand_in=is_stand_in)
+
+
+def _observe(subject: Subject, needs: set[str], say: Callable[[str], None]) -> Trace:
+    say("one forward and one backward")
+    observed = capture(subject)
+    if "poison" in needs:
+        say("building again in marked memory")
+        observed = replace(observed, poison=poison(subject))
+    return observed
+
+
+def _chosen(select: Iterable[str] | None, ignore: Iterable[str] | None) -> tuple[Rule, ...]:
+    wanted, unwanted = _codes(select, "select"), _codes(ignore, "ignore")
+    return tuple(
+        rule
+        for rule in rules.ALL
+        if (select is None or _matches(rule, wanted)) and not _matches(rule, unwanted) and rule.status != "deprecated"
+    )
+
+
+def _codes(codes: Iterable[str] | None, flag: str) -> tuple[str, ...]:
+    """Check codes, names and prefixes against what exists."""
+    if codes is None:
+        return ()
+    listed = tuple(codes.split(",")) if isinstance(codes, str) else tuple(codes)
+    known = [*(rule.code for rule in rules.ALL), *(rule.name for rule in rules.ALL)]
+    for code in listed:
+        if not any(rule.code.startswith(code) or rule.name == code for rule in rules.ALL) or not code:
+            raise ConfigError(
+                f"{flag}: no rule {code!r}{did_you_mean(code, known)}; `stepzero rules` lists all of them"
+            )
+    return listed
+
+
+def _matches(rule: Rule, codes: tuple[str, ...]) -> bool:
+    return any(rule.code.startswith(code) or rule.name == code for code in codes)
+
+
+def _report(subject: Subject, observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> Report:
+    findings: list[Finding] = []
+    not_judged: list[NotChecked] = []
+    crashed: list[NotChecked] = []
+    for rule in chosen:
+        try:
+            for said in rule.judge(observed, limits):
+                if isinstance(said, NotJudged):
+                    not_judged.append(NotChecked(f"{rule.code} {rule.name}", said.reason))
+                else:
+                    findings.append(_placed(said, observed))
+        except Exception as error:  # noqa: BLE001 - a crashed rule makes the check incomplete, never the user's problem
+            crashed.append(NotChecked(f"{rule.code} {rule.name}", f"the rule crashed: {type(error).__name__}: {error}"))
+    explained = attribute(observed, findings)
+    return Report(
+        model=observed.model,
+        findings=tuple(sorted(explained, key=lambda finding: (RANK[finding.severity], finding.code, finding.where))),
+        layers=layer_table(observed),
+        coverage=_coverage(observed, chosen, not_judged, crashed),
+        loss=observed.loss.value,
+        loss_note=observed.loss.note,
+        conditions=observed.conditions,
+        seed=observed.seed,
+        num_parameters=sum(fact.numel for fact in observed.parameters),
+        versions={
+            "stepzero": stepzero.__version__,
+            "torch": observed.torch,
+            "python": platform.python_version(),
+        },
+    )
+
+
+def _placed(finding: Finding, observed: Trace) -> Finding:
+    """Add the source line of the module the finding sits in."""
+    if finding.source_line or not finding.where:
+        return finding
+    place = finding.where[0]
+    names = {fact.name: fact.module for fact in (*observed.parameters, *observed.buffers)}
+    return replace(finding, source_line=observed.source_line(names.get(place, place)))
+
+
+def _coverage(
+    observed: Trace, chosen: tuple[Rule, ...], not_judged: list[NotChecked], crashed: list[NotChecked]
+) -> Coverage:
+    weighted = list(observed.weighted())
+    measured = [operation for operation in weighted if operation.forward is not None]
+    checked = [fact for fact in observed.parameters if fact.is_used or fact.gradient is not None]
+    return Coverage(
+        weighted_checked=len(measured),
+        weighted_total=len(weighted),
+        parameters_checked=len(checked),
+        parameters_total=len(observed.parameters),
+        rules_run=tuple(rule.code for rule in chosen),
+        not_judged=tuple(not_judged),
+        skipped=tuple(NotChecked(what, why) for what, why in observed.skipped),
+        incomplete=tuple([*crashed, *_incomplete(observed, weighted)]),
+    )
+
+
+def _incomplete(observed: Trace, weighted: list[Any]) -> list[NotChecked]:
+    """Why this report must not be read as 'all good'."""
+    if not observed.has_forward:
+        return [NotChecked("forward", observed.conditions[0] if observed.conditions else "not run")]
+    reasons = []
+    if not observed.parameters:
+        reasons.append(NotChecked("model", "it has no parameters: there is nothing to initialise"))
+    elif not weighted:
+        reasons.append(NotChecked("forward", "no operation with a weight was seen: nothing was checked"))
+    sharded = [fact.name for fact in observed.parameters if fact.state == "sharded"]
+    if sharded:
+        reasons.append(NotChecked("sharded parameters", ", ".join(sharded[:5])))
+    if observed.loss.value is not None and not math.isfinite(observed.loss.value) and not observed.has_backward:
+        reasons.append(NotChecked("backward", "the loss is not finite"))
+    return reasons
+
+

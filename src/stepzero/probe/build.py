@@ -1,0 +1,113 @@
+"""Calling the user's factory: seeded, with the random state preserved, and every module's creating line recorded."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import torch
+from torch import nn
+
+from stepzero.core.errors import TargetError
+from stepzero.probe.restore import preserved_randomness, preserved_state
+from stepzero.probe.subject import Subject, subject_of, unwrapped
+
+_TORCH = str(Path(torch.__file__).parent)
+_HERE = str(Path(__file__).parent)
+
+
+def build(
+    factory: Callable[[], Any],
+    batch: Any = None,
+    loss: Any = None,
+    target: Any = None,
+    *,
+    name: str = "",
+    seed: int = 0,
+    is_stand_in: bool = False,
+) -> Subject:
+    """Call ``factory`` and bring what it returns into a Subject; arguments given here win over the factory's.
+
+    The factory returns a model, ``(model, batch)`` or ``(model, batch, loss)``. Its own exceptions come back as they
+    are; anything else it may return raises `TargetError`.
+    """
+    with preserved_randomness(), preserved_state(), recorded_lines() as lines:
+        torch.random.manual_seed(seed)
+        model, own_batch, own_loss = parts(factory())
+    subject = subject_of(
+        model,
+        own_batch if batch is None else batch,
+        own_loss if loss is None else loss,
+        target,
+        name=name or getattr(factory, "__name__", ""),
+        seed=seed,
+        is_stand_in=is_stand_in,
+    )
+    subject.factory = factory
+    subject.source_lines = {
+        path: lines[id(module)] for path, module in unwrapped(model).named_modules() if id(module) in lines
+    }
+    return subject
+
+
+def parts(made: Any) -> tuple[nn.Module, Any, Any]:
+    """Take apart what a factory returned."""
+    if isinstance(made, nn.Module):
+        return made, None, None
+    if isinstance(made, tuple | list) and made and isinstance(made[0], nn.Module) and len(made) <= 3:
+        model, batch, loss = (*made, None, None)[:3]
+        return model, batch, loss
+    came = type(made).__name__
+    if isinstance(made, tuple | list):
+        came = f"{came} of ({', '.join(type(item).__name__ for item in made)})"
+    raise TargetError(
+        f"factory: expected a torch.nn.Module, (model, batch) or (model, batch, loss), got {came}; return one of these"
+    )
+
+
+@contextmanager
+def recorded_lines() -> Iterator[dict[int, str]]:
+    """Record, for each module constructed inside, ``path:line`` of the innermost frame outside torch that made it."""
+    lines: dict[int, str] = {}
+    kept: list[nn.Module] = []  # an id is only good while its object lives
+    original = nn.Module.__init__
+
+    def recording(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        place = _creator(sys._getframe(1), self)
+        if place:
+            lines[id(self)] = place
+            kept.append(self)
+        original(self, *args, **kwargs)
+
+    nn.Module.__init__ = recording  # type: ignore[method-assign]
+    try:
+        yield lines
+    finally:
+        nn.Module.__init__ = original  # type: ignore[method-assign]
+
+
+def _creator(frame: FrameType | None, module: nn.Module) -> str | None:
+    """Walk out of the module's own constructors and of torch."""
+    while frame is not None:
+        code: CodeType = frame.f_code
+        is_own = code.co_varnames[:1] == ("self",) and frame.f_locals.get("self") is module
+        if not is_own and not code.co_filename.startswith((_TORCH, "<")):
+            return None if code.co_filename.startswith(_HERE) else f"{shown(code.co_filename)}:{frame.f_lineno}"
+        frame = frame.f_back
+    return None
+
+
+def shown(filename: str) -> str:
+    """Relative to the working directory when below it, else from the package root: no absolute paths in reports."""
+    path = Path(filename)
+    try:
+        return path.resolve().relative_to(Path.cwd()).as_posix()
+    except ValueError:
+        parts_ = path.parts
+        if "site-packages" in parts_:
+            return "/".join(parts_[len(parts_) - parts_[::-1].index("site-packages") :])
+        return path.as_posix()
+
+

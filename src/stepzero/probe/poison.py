@@ -1,0 +1,134 @@
+"""Poison: build the model again in marked memory; what still carries the mark was never written.
+
+Two builds with the same seed and two different markings. Floating-point memory is marked with NaN, then with a large
+finite number; integers with their maximum, then minimum. A tensor is unwritten where the mark is still in it, and
+suspect where the two builds differ (somebody computed from the mark). A third build with the first marking tells a
+suspect from a factory that simply is not repeatable. Buffers filled lazily are forgiven after one forward.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from stepzero.core.trace import PoisonFact, Unwritten
+from stepzero.probe.build import parts
+from stepzero.probe.facts import named_tensors
+from stepzero.probe.restore import preserved_randomness, preserved_state, same_bits
+from stepzero.probe.subject import Subject, unwrapped
+
+_FRESH = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_", "empty_permuted"])
+
+
+class Marking(TorchDispatchMode):
+    """Fill every freshly allocated tensor with a mark; sees allocations made in C++ as well."""
+
+    def __init__(self, *, first: bool) -> None:
+        super().__init__()
+        self.first = first
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run the operation; mark what it allocated."""
+        result = func(*args, **(kwargs or {}))
+        if func._overloadpacket.__name__ in _FRESH and isinstance(result, Tensor) and not result.is_meta:
+            _fill(result, mark_of(result.dtype, first=self.first))
+        return result
+
+
+def mark_of(dtype: torch.dtype, *, first: bool) -> float | int | bool:
+    """The mark for a dtype: NaN then a large number; the largest then the smallest integer; True then False."""
+    if dtype == torch.bool:
+        return first
+    if dtype.is_floating_point or dtype.is_complex:
+        return math.nan if first else 1.375e4
+    return torch.iinfo(dtype).max if first else torch.iinfo(dtype).min
+
+
+def _fill(tensor: Tensor, mark: float) -> None:
+    try:
+        tensor.fill_(mark)
+    except (RuntimeError, NotImplementedError, TypeError):
+        return  # quantised and sub-byte kinds cannot be filled; they stay as they are
+
+
+def poison(subject: Subject) -> PoisonFact:
+    """Build twice in marked memory and compare; needs the subject's factory."""
+    if subject.factory is None:
+        return PoisonFact(ran=False, reason="needs a factory: pass the function that builds the model, not the model")
+    with preserved_randomness(), preserved_state():
+        first = _built(subject.factory, subject.seed, first=True)
+        found = _candidates(first, _built(subject.factory, subject.seed, first=False))
+        if found:
+            again = _built(subject.factory, subject.seed, first=True)
+            found = {name: tensor for name, tensor in found.items() if _repeats(name, first, again)}
+        unwritten = tuple(
+            Unwritten(name, kind, tensor.numel(), count)
+            for name, (kind, tensor) in found.items()
+            if (count := _count_marked(tensor)) > 0 or kind == "parameter"
+        )
+        buffers = {row.name for row in unwritten if row.kind == "buffer"}
+        if buffers:
+            filled = _filled_by_forward(subject, first, buffers)
+            unwritten = tuple(row for row in unwritten if row.name not in filled)
+    return PoisonFact(ran=True, unwritten=unwritten)
+
+
+def _built(factory: Callable[[], Any], seed: int, *, first: bool) -> nn.Module:
+    with Marking(first=first):
+        torch.random.manual_seed(seed)
+        model, _, _ = parts(factory())
+    return unwrapped(model)
+
+
+def _candidates(first: nn.Module, second: nn.Module) -> dict[str, tuple[str, Tensor]]:
+    """Tensors that differ between the two markings, or hold a NaN in the first."""
+    others = {name: tensor for name, _, tensor, _ in named_tensors(second)}
+    found = {}
+    for name, kind, tensor, _ in named_tensors(first):
+        other = others.get(name)
+        if other is None or tensor.is_meta or other.is_meta or tensor.shape != other.shape or tensor.numel() == 0:
+            continue
+        if not _same(tensor, other):
+            found[name] = (kind, tensor)
+    return found
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    a, b = getattr(a, "_local_tensor", a).detach(), getattr(b, "_local_tensor", b).detach()
+    if a.layout != torch.strided or a.is_quantized:
+        return True
+    return same_bits(a, b)
+
+
+def _repeats(name: str, first: nn.Module, again: nn.Module) -> bool:
+    one = {key: tensor for key, _, tensor, _ in named_tensors(first)}
+    two = {key: tensor for key, _, tensor, _ in named_tensors(again)}
+    return name in two and _same(one[name], two[name])
+
+
+def _count_marked(tensor: Tensor) -> int:
+    mark = mark_of(tensor.dtype, first=True)
+    detached = tensor.detach()
+    return int((detached != detached).sum() if isinstance(mark, float) else (detached == mark).sum())
+
+
+def _filled_by_forward(subject: Subject, first: nn.Module, names: set[str]) -> set[str]:
+    """Buffers that the first forward writes: caches, allowed to be empty until then."""
+    before = {name: tensor.detach().clone() for name, tensor in first.named_buffers() if name in names}
+    with torch.no_grad(), _forgiving():
+        first(*subject.args, **subject.kwargs)
+    after = dict(first.named_buffers())
+    return {name for name, old in before.items() if name not in after or not _same(old, after[name])}
+
+
+@contextmanager
+def _forgiving() -> Iterator[None]:
+    """The marked model may well fail: its memory is poisoned. That is no finding."""
+    try:
+        yield
+    except Exception:  # noqa: BLE001 - any failure of a poisoned model means only that nothing was filled
+        return

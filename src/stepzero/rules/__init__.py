@@ -1,0 +1,11 @@
+"""Judges: pure functions from (Trace, Limits) to Findings. One folder a family, one file a rule, listed here."""
+
+from stepzero.core.rule import Rule
+from stepzero.rules.memory.non_finite_value import non_finite_value
+from stepzero.rules.memory.unwritten_memory import unwritten_memory
+
+ALL: tuple[Rule, ...] = (
+    non_finite_value,
+    unwritten_memory,
+)
+"""Every rule, by code."""

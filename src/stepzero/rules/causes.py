@@ -1,0 +1,74 @@
+"""Root causes and consequences: one fault is reported once, and what follows from it hangs under it.
+
+Order of families as in the catalogue (0.8): 1 memory, 9 the batch, 7 structure, 2 symmetry, 6 biases, 3 forward
+signal, 5 output, 4 gradients. A finding may explain another one when its code is known to cause that kind of trouble
+*and* the two places are connected in the dataflow graph in the direction the trouble travels.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from stepzero.core.finding import RANK, Finding
+from stepzero.core.trace import Graph, Trace
+
+ORDER = (1, 9, 7, 2, 6, 3, 5, 4)
+"""Families, causes first."""
+
+_ANY_SIGNAL = ("SZ301", "SZ302", "SZ303", "SZ305", "SZ307", "SZ308", "SZ401", "SZ501", "SZ507", "SZ510", "SZ903")
+_CAUSES: dict[str, tuple[str, ...]] = {
+    "SZ102": ("SZ101", "SZ103", "SZ206", *_ANY_SIGNAL),
+    "SZ101": ("SZ103", *_ANY_SIGNAL),
+    "SZ103": ("SZ301", "SZ303", "SZ305", "SZ501", "SZ510"),
+    "SZ901": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ510"),
+    "SZ206": ("SZ203", "SZ201", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
+    "SZ301": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
+    "SZ303": ("SZ401",),
+    "SZ305": ("SZ401", "SZ402", "SZ507"),
+}
+"""What each code can bring about."""
+
+
+def attribute(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Return the findings with ``root`` filled in; a root is never itself a consequence."""
+    graph = Graph(trace)
+    ordered = sorted(findings, key=_rank)
+    roots: list[Finding] = []
+    explained: list[Finding] = []
+    for finding in ordered:
+        root = next((root for root in roots if _explains(graph, root, finding)), None)
+        explained.append(replace(finding, root=root.id) if root else finding)
+        if root is None:
+            roots.append(finding)
+    return tuple(explained)
+
+
+def _rank(finding: Finding) -> tuple[int, bool, int, int, str]:
+    family = int(finding.code[2])
+    place = ORDER.index(family) if family in ORDER else len(ORDER)
+    is_deepest = finding.code != "SZ102"  # never-written memory explains what the memory happens to hold
+    return place, is_deepest, RANK[finding.severity], finding.operation or 0, finding.code
+
+
+def _explains(graph: Graph, root: Finding, finding: Finding) -> bool:
+    if finding.code not in _CAUSES.get(root.code, ()) or RANK[root.severity] > RANK["warning"]:
+        return False
+    if set(root.where) & set(finding.where):
+        return True
+    sources, targets = _operations(graph, root), _operations(graph, finding)
+    if not sources or not targets:
+        return False
+    if finding.code[2] == "4":  # gradients travel both ways from a fault: less arrives above it, more or less below it
+        return bool((graph.upstream(sources) | graph.downstream(sources)) & targets)
+    return bool(graph.downstream(sources) & targets)
+
+
+def _operations(graph: Graph, finding: Finding) -> set[int]:
+    """Operations a finding sits at: its own, or those that read its parameters or run in its modules."""
+    if finding.operation is not None:
+        return {finding.operation}
+    places = set(finding.where)
+    return {
+        operation.index
+        for operation in graph.trace.operations
+        if any(use.parameter in places for use in operation.uses) or operation.module in places
+    }

@@ -1,0 +1,1 @@
+"""Family 1: memory and provenance."""
