@@ -1,6 +1,7 @@
 """Image classifiers of torchvision and timm at their native or a sensible input size, under cross entropy.
 
-Input sizes matter: at 64 pixels a network of stride 32 ends in two by two pixels, and honest parameters get no gradient.
+Input sizes matter: at 64 pixels a network of stride 32 ends in two by two pixels, and honest parameters get no
+gradient.
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import torch
 
 from benchmarks.zoo.entry import Built, CrossEntropy, Entry
 from benchmarks.zoo.schemas import define_torchvision_schemas
+
 
 @dataclass(frozen=True)
 class Classifier:
@@ -35,7 +37,7 @@ class Classifier:
 
 
 def torchvision_models() -> list[Entry]:
-    """Torchvision: ``vit_b_16`` is the canonical false alarm, a zero head that blocks 150 of 152 gradients at step 0."""
+    """Torchvision: ``vit_b_16`` is the classic false alarm, a zero head that blocks 150 of 152 gradients at step 0."""
 
     def make(family: str, name: str, size: int = 128, batch: int = 8, *, is_short: bool = False) -> Entry:
         return Entry("torchvision", family, name, Classifier("torchvision", name, size, batch), is_short)

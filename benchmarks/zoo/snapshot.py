@@ -20,9 +20,16 @@ from torch.utils import _pytree as pytree
 Facts: TypeAlias = dict[str, Any]
 """Name of a thing -> what it was: bytes are compared by `torch.equal`, everything else by ``==``."""
 
-PATCHABLE = {"torch": torch, "Tensor": Tensor, "functional": nn.functional, "Module": nn.Module, "autograd": torch.autograd}
+PATCHABLE = {
+    "torch": torch,
+    "Tensor": Tensor,
+    "functional": nn.functional,
+    "Module": nn.Module,
+    "autograd": torch.autograd,
+}
 """Namespaces whose functions a careless observer replaces and forgets."""
 
+HOOKS = ("_hooks", "_hooks_with_kwargs", "_hooks_always_called")
 SIMPLE = (bool, int, float, complex, str, bytes, type(None), torch.dtype, torch.device, torch.Size)
 
 
@@ -88,7 +95,7 @@ def _module(path: str, module: nn.Module) -> Iterator[tuple[str, Any]]:
             if tensor is not None:
                 yield from _tensor(f"{path} {kind} {name}", tensor)
     for name, value in module.__dict__.items():
-        if name.endswith("_hooks") or name.endswith("_hooks_with_kwargs") or name.endswith("_hooks_always_called"):
+        if isinstance(value, dict) and name.endswith(HOOKS):
             yield f"{path} {name}", tuple((key, Identity(hook)) for key, hook in value.items())
         elif name not in ("_parameters", "_buffers", "_modules"):
             yield from _attribute(f"{path} .{name}", value, depth=3)
@@ -152,7 +159,8 @@ def _process() -> Iterator[tuple[str, Any]]:
     if torch.cuda.is_available():
         yield "rng cuda", tuple(bytes(bits(state).numpy()) for state in torch.cuda.get_rng_state_all())
     yield "grad mode", (torch.is_grad_enabled(), torch.is_inference_mode_enabled())
-    yield "autocast", tuple((torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in ("cpu", "cuda"))
+    for kind in ("cpu", "cuda"):
+        yield f"autocast {kind}", (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind))
     yield "autocast cache", torch.is_autocast_cache_enabled()
     yield "deterministic", (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.deterministic)
     yield "default dtype", torch.get_default_dtype()
@@ -170,7 +178,8 @@ def _process() -> Iterator[tuple[str, Any]]:
 def _patches() -> Iterator[tuple[str, Any]]:
     """Functions of torch by identity, and the hooks that fire for every module."""
     for label, namespace in PATCHABLE.items():
-        yield f"{label} names", tuple((name, Identity(value)) for name, value in vars(namespace).items() if callable(value))
+        functions = {name: value for name, value in vars(namespace).items() if callable(value)}
+        yield f"{label} names", tuple((name, Identity(value)) for name, value in functions.items())
     for name, value in vars(torch_module).items():
         if name.startswith("_global_") and isinstance(value, dict):
             yield f"global {name}", tuple(map(Identity, value.values()))
