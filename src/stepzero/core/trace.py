@@ -21,7 +21,7 @@ class Signal:
     """Streamed statistics of one tensor, read on its unit axis from a bounded sample of positions.
 
     ``rows`` positions were read (batch entries x places), ``samples`` of them distinct batch entries. Each Vector
-    has one number per unit; ``fingerprint`` has ``projections`` numbers per unit, unit-major: random +-1/sqrt(rows)
+    has one number per unit; ``fingerprint`` has ``projections`` numbers per unit, projection-major: random +-1/sqrt(rows)
     projections of the unit's responses over the sampled positions, computed in float64.
     """
 
@@ -124,10 +124,14 @@ class GradientFact:
 
     rms: float
     norm: float
-    zero_rows: int
     row_norm: Vector
     nonfinite: bool = False
     is_sparse: bool = False
+
+    @property
+    def zero_rows(self) -> int:
+        """Slices along axis 0 whose gradient is exactly zero."""
+        return self.row_norm.unpack().count(0.0)
 
 
 @dataclass(frozen=True, slots=True)

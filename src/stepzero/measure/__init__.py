@@ -1,0 +1,1 @@
+"""Numbers: pure functions on tensors and shapes, one quantity each."""

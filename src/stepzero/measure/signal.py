@@ -1,0 +1,61 @@
+"""Statistics of sampled signals, per unit, left on their device until the one transfer at the end.
+
+Samples of one shape are summarised together. Legend of shapes: N samples, R rows (positions), U units, K projections.
+"""
+
+import functools
+import math
+
+import torch
+from torch import Tensor
+
+from stepzero.measure.sampling import Plan, wide
+
+PROJECTIONS = 4
+"""Fingerprints of the first pass only raise suspicion (the symmetry probe confirms in float64 with 16)."""
+MEAN, SQUARE, LOW, HIGH, PLACE, FLAT, OFF = 0, PROJECTIONS + 1, *range(PROJECTIONS + 2, PROJECTIONS + 7)
+"""Rows of a table: mean, K fingerprints, mean square; forward adds range and place mean square; activations flat, off."""
+
+
+@functools.lru_cache(maxsize=256)
+def projector(rows: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """[1 + K, R]: first row averages, the others are +-1/sqrt(R), the same for every tensor with R rows."""
+    generator = torch.Generator().manual_seed(0x5EED + rows)
+    signs = torch.randint(0, 2, (PROJECTIONS, rows), generator=generator, dtype=torch.float64) * 2 - 1
+    matrix = torch.cat([torch.full((1, rows), 1 / rows, dtype=torch.float64), signs / math.sqrt(rows)])
+    return matrix.to(device=device, dtype=dtype)
+
+
+def summary(samples_NRU: Tensor, plan: Plan, *, with_range: bool, with_off: bool) -> Tensor:
+    """Summarise N samples of one plan as tables [N, rows, U] in float64.
+
+    ``with_range`` adds low, high and place mean square (forward); ``with_off`` the share of exact zeros twice, which is
+    both the flat and the off share of a ReLU's output.
+    """
+    wide_NRU = samples_NRU.to(wide(samples_NRU))
+    square_NRU = wide_NRU * wide_NRU
+    parts = [projector(plan.rows, wide_NRU.device, wide_NRU.dtype) @ wide_NRU, square_NRU.mean(1, keepdim=True)]
+    if with_range:
+        parts += [wide_NRU.amin(1, keepdim=True), wide_NRU.amax(1, keepdim=True), _place(wide_NRU, parts[0], plan)]
+    if with_off:
+        off = (wide_NRU == 0).to(wide_NRU.dtype).mean(1, keepdim=True)
+        parts += [off, off]
+    return torch.cat(parts, 1)
+
+
+def _place(samples_NRU: Tensor, projected: Tensor, plan: Plan) -> Tensor:
+    """[N, 1, U]: mean over places of (mean over batch entries) squared; the rest of the mean square varies by entry."""
+    if plan.samples == 1 or plan.places == 1:
+        return projected[:, :1].square()
+    mean = samples_NRU.view(-1, plan.samples, plan.places, plan.units).mean(1)
+    return mean.square().mean(1, keepdim=True)
+
+
+def batch_share(mean_square: float, place_mean_square: float, samples: int) -> float | None:
+    """Unbiased share of the mean square that varies over batch entries, clipped to 0..1; None with one entry."""
+    if samples < 2 or not math.isfinite(mean_square):
+        return None
+    if mean_square == 0.0:
+        return 0.0
+    between = (mean_square - place_mean_square) * samples / (samples - 1)
+    return min(1.0, max(0.0, between / mean_square))

@@ -1,0 +1,1 @@
+"""Reads a live model and leaves it untouched, bit for bit."""

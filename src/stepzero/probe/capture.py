@@ -1,0 +1,206 @@
+"""One forward and one backward, observed: Subject in, Trace out, the model as it was.
+
+The order of the steps is the order of the code in `capture`: protect, run, differentiate, transfer once, freeze.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+import torch.nn.modules.module as hooks
+from torch import Tensor, nn
+
+from stepzero.core.errors import StepzeroError
+from stepzero.core.trace import LossFact, Trace
+from stepzero.probe import facts, finish
+from stepzero.probe.loss import loss_of, output_tensors
+from stepzero.probe.recorder import Recorder
+from stepzero.probe.restore import Guard, Snapshot, preserved_randomness, preserved_state
+from stepzero.probe.sampler import Sampler
+from stepzero.probe.subject import Subject
+from stepzero.probe.transfer import Ledger
+
+
+@dataclass
+class Run:
+    """What one pass leaves behind before it is frozen."""
+
+    recorder: Recorder
+    outputs: list[int] = field(default_factory=list)
+    loss: LossFact = LossFact("none", "none", None)
+    loss_index: int | None = None
+    gradients: dict[str, tuple[int, int, bool]] = field(default_factory=dict)
+    has_backward: bool = False
+    conditions: list[str] = field(default_factory=list)
+
+
+def capture(subject: Subject) -> Trace:
+    """Observe one forward and one backward of ``subject`` and return the Trace.
+
+    Raises whatever the user's own code raised, with a note naming the module it died in, and `StepzeroError` for
+    inputs that cannot be used. The model, the batch and all global state are bit-identical afterwards either way.
+    """
+    ledger = Ledger()
+    static = facts.Facts(ledger)
+    static.look(subject.model)
+    if unready := unready_tensors(static):
+        ledger.fetch()
+        return finish.static_trace(subject, static.finish(set(), {}), f"forward not run: {unready}")
+    guard = Guard()
+    with preserved_randomness(), preserved_state():
+        snapshot = Snapshot(subject.model, guard)
+        try:
+            run = _run(subject, guard, ledger)
+            run.recorder.sampler.flush()
+            tickets = finish.put_scalars(run.recorder.records, ledger)
+            inputs = finish.input_facts(subject)
+        finally:
+            snapshot.restore()
+    ledger.fetch()
+    return finish.trace(subject, run, static, ledger, tickets, inputs)
+
+
+def unready_tensors(static: facts.Facts) -> str:
+    """Words for the parameters that hold no memory to run on; empty when all do."""
+    names = [f"{name} ({state})" for name, state in static.unready()]
+    return f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''} hold no memory" if names else ""
+
+
+def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
+    recorder = Recorder(subject.model, guard, Sampler(ledger))
+    run = Run(recorder)
+    named = subject.named_inputs()
+    guard.protect(tensor for _, tensor in named)
+    if isinstance(subject.target, Tensor):
+        guard.protect([subject.target])
+    run.conditions += set_modes(subject.model)
+    seed_everything(subject.seed)
+    with ExitStack() as stack:
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(eager())
+        stack.enter_context(_module_path(recorder))
+        for name, tensor in named:
+            recorder.add_input(name, tensor)
+        stack.enter_context(recorder)
+        with _naming_the_place(recorder):
+            output = subject.model(*subject.args, **subject.kwargs)
+        recorder.phase, recorder.stack[:] = "loss", [("", 0)]
+        run.outputs = sorted({node.index for tensor in output_tensors(output) if (node := recorder.node_of(tensor)) and node.index is not None})
+        with _noting("raised in the loss"):
+            value, run.loss = loss_of(output, subject.loss, subject.target, subject.seed)
+        node = recorder.node_of(value)
+        run.loss_index = node.index if node else None
+        del output
+        recorder.phase = "backward"
+        _differentiate(subject, run, value, ledger)
+    return run
+
+
+def seed_everything(seed: int) -> None:
+    """Seed torch, on every device: the default run is deterministic. Only ever called with randomness preserved."""
+    torch.random.manual_seed(seed)
+
+
+def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) -> None:
+    named = [(name, parameter) for name, parameter in subject.model.named_parameters() if parameter.requires_grad]
+    run.loss = replace(run.loss, value=float(value.detach()), requires_grad=value.requires_grad)
+    if not named:
+        run.conditions.append("every parameter is frozen: no gradient was taken")
+        return
+    if not value.requires_grad:
+        if run.loss.origin in ("given", "named"):
+            run.conditions.append("the loss does not depend on any trainable parameter through a derivative")
+        return
+    with _noting("raised in the backward pass"):
+        gradients = torch.autograd.grad(value, [parameter for _, parameter in named], allow_unused=True)
+    run.has_backward = True
+    with torch._C.DisableTorchFunction():
+        for (name, _), gradient in zip(named, gradients, strict=True):
+            if gradient is not None and gradient.numel():
+                ticket = facts.look_at_gradient(ledger, gradient)
+                run.gradients[name] = (ticket, gradient.numel(), gradient.layout != torch.strided)
+
+
+def set_modes(model: nn.Module) -> list[str]:
+    """Train mode as given; parts without any state run in eval mode, which turns dropout and stochastic depth off.
+
+    Flags are set directly, because ``train()`` is a method users override; `Snapshot` puts them back.
+    """
+    said = []
+    if not model.training:
+        said.append("model was in eval mode: switched to train mode for the check")
+        for module in model.modules():
+            module.training = True
+    quiet = False
+    for module in model.modules():
+        if module.training and _is_stateless(module):
+            module.training, quiet = False, True
+    return [*said, "dropout off"] if quiet else said
+
+
+def _is_stateless(module: nn.Module) -> bool:
+    return not (module._parameters or module._buffers or module._modules)
+
+
+@contextmanager
+def eager() -> Iterator[None]:
+    """Compiled parts run as the Python they came from; reentrant checkpoints as the kind autograd.grad can follow."""
+    with ExitStack() as stack:
+        if "torch._dynamo" in sys.modules:
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if (module := sys.modules.get("torch.utils.checkpoint")) is not None:
+            stack.enter_context(_followable(module))
+        yield
+
+
+@contextmanager
+def _followable(module: Any) -> Iterator[None]:
+    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+        return module.checkpoint(function, *args, use_reentrant=False, preserve_rng_state=preserve)
+
+    module.CheckpointFunction.apply = staticmethod(apply)
+    try:
+        yield
+    finally:
+        del module.CheckpointFunction.apply
+
+
+@contextmanager
+def _module_path(recorder: Recorder) -> Iterator[None]:
+    handles = (
+        hooks.register_module_forward_pre_hook(recorder.enter_module),
+        hooks.register_module_forward_hook(recorder.leave_module),
+    )
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _naming_the_place(recorder: Recorder) -> Iterator[None]:
+    try:
+        yield
+    except StepzeroError:
+        raise
+    except Exception as error:
+        path = recorder.stack[-1][0]
+        last = recorder.records[-1] if recorder.records else None
+        after = f", after {last.name} {last.shape}" if last is not None else ""
+        error.add_note(f"stepzero: raised in the forward of {path or 'the model itself'!r}{after}; the model is unchanged")
+        raise
+
+
+@contextmanager
+def _noting(what: str) -> Iterator[None]:
+    try:
+        yield
+    except StepzeroError:
+        raise
+    except Exception as error:
+        error.add_note(f"stepzero: {what}; the model is unchanged")
+        raise

@@ -1,0 +1,224 @@
+"""From mutable records and fetched numbers to the frozen Trace."""
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from stepzero.core.trace import (
+    Attribute,
+    GradientFact,
+    InputFact,
+    LossFact,
+    ModuleFact,
+    Operation,
+    Signal,
+    TensorFact,
+    Trace,
+)
+from stepzero.core.vector import Vector
+from stepzero.measure.sampling import plan_of, rows_of, wide
+from stepzero.measure.signal import FLAT, HIGH, LOW, MEAN, OFF, PLACE, SQUARE, batch_share
+from stepzero.probe import facts, roles, units
+from stepzero.probe.nodes import Record
+from stepzero.probe.sampler import Measured
+from stepzero.probe.subject import Subject
+from stepzero.probe.transfer import Ledger, vector
+
+if TYPE_CHECKING:
+    from stepzero.probe.capture import Run
+
+Tickets = dict[int, dict[str, int]]
+
+
+def put_scalars(records: list[Record], ledger: Ledger) -> Tickets:
+    """Hand the device scalars and slope shares of every record to the ledger; scalars come back keyed by operation."""
+    for record in records:
+        if record.forward is not None and record.forward.flatness is not None:
+            flat, off = record.forward.flatness
+            record.forward.flat_tickets, record.forward.flatness = (ledger.put(flat), ledger.put(off)), None
+    return {
+        record.index: {key: ledger.put(value) for key, value in record.scalars.items()}
+        for record in records
+        if record.scalars
+    }
+
+
+def trace(
+    subject: Subject, run: "Run", static: facts.Facts, ledger: Ledger, tickets: Tickets, inputs: tuple[InputFact, ...]
+) -> Trace:
+    """Freeze one observed pass."""
+    records = run.recorder.records
+    roles.assign(records, run.outputs, run.loss_index)
+    operations = tuple(_operation(record, ledger, tickets.get(record.index)) for record in records)
+    parameters, buffers = _split(static.finish(run.recorder.used, _gradients(run, ledger)))
+    return Trace(
+        model=subject.name,
+        operations=operations,
+        parameters=parameters,
+        buffers=buffers,
+        modules=_modules(subject, run.recorder.calls),
+        inputs=inputs,
+        loss=_loss(run, operations),
+        batch_size=batch_size(subject),
+        has_forward=True,
+        has_backward=run.has_backward,
+        conditions=(*run.conditions, *subject.notes),
+        skipped=tuple(sorted(run.recorder.unmeasured.items())),
+        seed=subject.seed,
+        torch=torch.__version__,
+    )
+
+
+def static_trace(subject: Subject, tensors: list[TensorFact], reason: str) -> Trace:
+    """A Trace of the weights alone, when the model cannot run."""
+    parameters, buffers = _split(tensors)
+    return Trace(
+        model=subject.name,
+        parameters=parameters,
+        buffers=buffers,
+        modules=_modules(subject, {}),
+        conditions=(reason,),
+        seed=subject.seed,
+        torch=torch.__version__,
+    )
+
+
+def batch_size(subject: Subject) -> int | None:
+    """Length of the first axis that the batch's tensors agree on; None when they do not."""
+    sizes = {tensor.shape[0] for _, tensor in subject.named_inputs() if tensor.dim() > 0}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
+def input_facts(subject: Subject) -> tuple[InputFact, ...]:
+    """What the batch looks like; read from the (restored) batch with exact ranges and sampled channels."""
+    return tuple(_input_fact(name, tensor, subject.is_stand_in) for name, tensor in subject.named_inputs())
+
+
+def _input_fact(name: str, tensor: Tensor, is_stand_in: bool) -> InputFact:
+    shape, is_float = tuple(tensor.shape), tensor.is_floating_point()
+    fact = InputFact(name, shape, str(tensor.dtype)[6:], is_float, is_stand_in)
+    axis = units.of_input(shape)
+    plan = plan_of(shape, axis) if axis is not None and is_float and tensor.layout == torch.strided else None
+    if plan is None:
+        return fact
+    sample = rows_of(tensor, plan).to(wide(tensor))
+    low, high = (float(value) for value in torch.aminmax(tensor.detach()))
+    distinct = sample.view(plan.samples, -1).unique(dim=0).shape[0] if plan.samples * sample.numel() < 1 << 22 else None
+    return replace(
+        fact,
+        low=low,
+        high=high,
+        num_nonfinite=0 if math.isfinite(low) and math.isfinite(high) else int((~torch.isfinite(tensor)).sum()),
+        num_distinct_samples=distinct,
+        channel_axis=axis,
+        channel_mean=vector(sample.mean(0).cpu().double().contiguous()),
+        channel_std=vector(sample.std(0, correction=0).cpu().double().contiguous()),
+        integer_like=bool((sample == sample.round()).all()),
+    )
+
+
+def _split(tensors: list[TensorFact]) -> tuple[tuple[TensorFact, ...], tuple[TensorFact, ...]]:
+    return tuple(fact for fact in tensors if fact.kind == "parameter"), tuple(
+        fact for fact in tensors if fact.kind == "buffer"
+    )
+
+
+def _gradients(run: "Run", ledger: Ledger) -> dict[str, GradientFact]:
+    return {
+        name: facts.gradient_fact(ledger, ticket, numel, is_sparse=is_sparse)
+        for name, (ticket, numel, is_sparse) in run.gradients.items()
+    }
+
+
+def _modules(subject: Subject, calls: dict[str, int]) -> tuple[ModuleFact, ...]:
+    return tuple(
+        ModuleFact(path, type(module).__name__, module.training, subject.source_lines.get(path), calls.get(path, 0))
+        for path, module in subject.model.named_modules()
+    )
+
+
+def _operation(record: Record, ledger: Ledger, tickets: dict[str, int] | None) -> Operation:
+    attributes: dict[str, Attribute] = dict(record.attributes)
+    attributes.update({key: ledger.number(ticket) for key, ticket in (tickets or {}).items()})
+    return Operation(
+        index=record.index,
+        name=record.name,
+        kind=record.kind,
+        module=record.module,
+        call=record.call,
+        shape=record.shape,
+        dtype=record.dtype,
+        inputs=tuple(record.inputs),
+        uses=record.uses,
+        unit_axis=record.unit_axis,
+        from_input=record.from_input,
+        in_loss=record.in_loss,
+        is_inplace=record.is_inplace,
+        attributes=attributes,
+        forward=_signal(record.forward, ledger) if record.forward else None,
+        backward=_signal(record.backward, ledger) if record.backward else None,
+        role=record.role,
+        consumer=record.consumer,
+        consumer_index=record.consumer_index,
+    )
+
+
+def _signal(measured: Measured, ledger: Ledger) -> Signal:
+    plan, width = measured.plan, measured.plan.units
+    height = (OFF + 1 if measured.has_off else PLACE + 1) if measured.is_forward else SQUARE + 1
+    size = height * width
+    table = ledger.tensor(measured.ticket)[measured.place * size : (measured.place + 1) * size]
+    data = vector(table).data
+    rows = [Vector(data[start : start + width * 8]) for start in range(0, len(data), width * 8)]
+    means = table.view(height, width).mean(1).tolist()
+    low = high = float("nan")
+    if measured.is_forward:
+        low, high = float(table[LOW * width : HIGH * width].amin()), float(table[HIGH * width : PLACE * width].amax())
+    flat, off = _slopes(measured, ledger, rows)
+    return Signal(
+        rows=plan.rows,
+        samples=plan.samples,
+        units=width,
+        rms=math.sqrt(means[SQUARE]) if means[SQUARE] >= 0 else math.nan,
+        mean=means[MEAN],
+        low=low,
+        high=high,
+        batch_share=batch_share(means[SQUARE], means[PLACE], plan.samples) if measured.is_forward else None,
+        unit_mean=rows[MEAN],
+        unit_square=rows[SQUARE],
+        fingerprint=Vector(data[width * 8 : width * SQUARE * 8]),
+        unit_low=rows[LOW] if measured.is_forward else Vector(),
+        unit_high=rows[HIGH] if measured.is_forward else Vector(),
+        flat_share=flat,
+        off_share=off,
+        nonfinite=not math.isfinite(means[SQUARE]),
+    )
+
+
+def _slopes(measured: Measured, ledger: Ledger, rows: list[Vector]) -> tuple[Vector, Vector]:
+    if measured.flat_tickets is not None:
+        flat, off = measured.flat_tickets
+        return vector(ledger.tensor(flat)), vector(ledger.tensor(off))
+    return (rows[FLAT], rows[OFF]) if measured.has_off else (Vector(), Vector())
+
+
+def _loss(run: "Run", operations: tuple[Operation, ...]) -> LossFact:
+    """Add what the loss operation itself knows: classes, spread of the logits, the best constant guess."""
+    fact = replace(run.loss, operation=run.loss_index)
+    last = next((op for op in reversed(operations) if op.kind == "loss" and "num_classes" in op.attributes), None)
+    if last is None:
+        return fact
+    classes, spread = last.attributes["num_classes"], last.attributes.get("logit_std")
+    num_classes = int(classes) if isinstance(classes, int) else None
+    is_plain = last.name in ("cross_entropy", "nll_loss") and num_classes is not None and num_classes > 1
+    return replace(
+        fact,
+        num_classes=num_classes,
+        logit_std=float(spread) if isinstance(spread, float) else None,
+        reference=math.log(num_classes) if is_plain and num_classes else None,
+    )
+
+

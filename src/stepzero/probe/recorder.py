@@ -1,0 +1,358 @@
+"""The recorder: a TorchFunctionMode that sees every torch call of the forward, whoever makes it.
+
+Cost rules. Nothing here reads a number back from the device. A tensor is looked at once, through a bounded sample,
+and forgotten. Results carry their `Node` as a Python attribute, so no table keeps a tensor alive.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from stepzero.measure import slope
+from stepzero.measure.sampling import Plan, plan_of, rows_of, wide
+from stepzero.probe import units, views
+from stepzero.probe.nodes import Node, Record, View
+from stepzero.probe.restore import Guard, storage_pointer
+from stepzero.probe.sampler import Sampler
+from stepzero.probe.uses import argument, describe, flat_tensors
+from stepzero.probe.vocabulary import BOUNDED, CREATORS, DROPOUTS, Spec, spec_of
+
+_MARK = "_stepzero_node"
+_MEASURED = frozenset(
+    ["weighted", "activation", "norm", "softmax", "attention", "add", "multiply", "join", "pool", "other"]
+)
+_ALWAYS = 16
+"""A call site (module and operation) is measured on its first calls; later, in long loops, at powers of two."""
+_NO_SLOPE = frozenset(["sin", "cos", "abs", "erf"])
+
+
+class Recorder(TorchFunctionMode):
+    """Record operations of one forward pass; use as a context manager around it."""
+
+    def __init__(self, model: nn.Module, guard: Guard, sampler: Sampler) -> None:
+        super().__init__()
+        self.records: list[Record] = []
+        self.guard = guard
+        self.sampler = sampler
+        self.phase = "forward"
+        self.stack: list[tuple[str, int]] = [("", 0)]
+        self.calls: dict[str, int] = {}
+        self.unmeasured: dict[str, str] = {}
+        self.used: set[str] = set()
+        self._paths = {id(module): path for path, module in model.named_modules()}
+        self._specs: dict[Any, Spec] = {}
+        self._sources: dict[int, Node] = {}
+        self._rewritten: dict[int, Node] = {}
+        self._visits: dict[tuple[str, str], int] = {}
+        self._largest: dict[Any, float] = {}
+        self._kept: list[Tensor] = []
+        for name, parameter in model.named_parameters(remove_duplicate=True):
+            self._sources[id(parameter)] = Node(None, views=(View(name, tuple(range(parameter.dim()))),), run=self)
+
+    # -- where: the module path -------------------------------------------------------------------------------------
+
+    def enter_module(self, module: nn.Module, _: Any) -> None:
+        """Global forward pre-hook: push the module's path."""
+        if self.phase == "backward":
+            return
+        path = self._paths.get(id(module), self.stack[-1][0])
+        call = self.calls.get(path, 0)
+        self.calls[path] = call + 1
+        self.stack.append((path, call))
+
+    def leave_module(self, module: nn.Module, _: Any, __: Any) -> None:
+        """Global forward hook: pop to the module's caller (an exception leaves the stack where it happened)."""
+        if self.phase == "backward":
+            return
+        path = self._paths.get(id(module))
+        while len(self.stack) > 1:
+            top, _call = self.stack.pop()
+            if path is None or top == path:
+                return
+
+    # -- sources ----------------------------------------------------------------------------------------------------
+
+    def add_input(self, name: str, tensor: Tensor) -> None:
+        """Declare a tensor of the batch; it becomes an operation named ``input``."""
+        if id(tensor) in self._sources:
+            return
+        axis = units.of_input(tuple(tensor.shape)) if tensor.is_floating_point() else None
+        record = self._new(Spec("input", "other"), tensor, [], from_input=True)
+        record.unit_axis, record.attributes["argument"] = axis, name
+        self._sources[id(tensor)] = Node(record.index, from_input=True, unit_axis=axis, run=self)
+        self._kept.append(tensor)
+        if axis is not None:
+            self._measure(record, tensor)
+
+    def node_of(self, tensor: Tensor) -> Node | None:
+        """Where ``tensor`` came from; None for constants."""
+        node: Node | None = getattr(tensor, _MARK, None)
+        if node is None or node.run is not self:
+            node = self._sources.get(id(tensor))
+        if self._rewritten:
+            writer = self._rewritten.get(storage_pointer(tensor))
+            if writer is not None and (node is None or node.index is None or (writer.index or 0) > node.index):
+                return writer
+        return node
+
+    # -- the mode ---------------------------------------------------------------------------------------------------
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one torch call and record what it did."""
+        kwargs = kwargs or {}
+        try:
+            spec = self._specs.get(func)
+        except TypeError:  # unhashable callables
+            return func(*args, **kwargs)
+        if spec is None:
+            spec = self._specs[func] = spec_of(func)
+        if spec.is_silent:
+            return func(*args, **kwargs)
+        if spec.opened is not None:
+            with self:
+                return spec.opened(*args, **kwargs)
+        if kwargs.get("inplace") and spec.kind == "activation":
+            spec = replace(spec, is_inplace=True)
+        if spec.is_inplace or "out" in kwargs:
+            self._before_write(spec, args, kwargs)
+        if self.phase == "backward":
+            return func(*args, **kwargs)
+        if spec.kind == "dropout" or spec.kind == "attention":
+            args, kwargs = _without_dropout(spec, args, kwargs)
+        return self._observe(func, spec, args, kwargs)
+
+    def _before_write(self, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        targets = [kwargs["out"]] if "out" in kwargs else [args[0] if args else None]
+        if spec.name.startswith("_foreach") or spec.name.startswith("_fused"):
+            targets = list(args)
+        for tensor in flat_tensors(targets):
+            self.guard.before_write(tensor)
+
+    def _observe(self, func: Any, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        operands = list(flat_tensors((*args, *kwargs.values()) if kwargs else args))
+        nodes = [self.node_of(operand) for operand in operands]
+        known = [(operand, node) for operand, node in zip(operands, nodes, strict=True) if node is not None]
+        if not known:
+            return func(*args, **kwargs)
+        from_input = any(node.from_input for _, node in known)
+        flatness = None
+        if spec.kind == "activation" and from_input and torch.is_grad_enabled():
+            flatness = self._flatness(func, spec, args, kwargs)
+        shapes = {id(operand): tuple(operand.shape) for operand, node in known if node.views}
+        source = next(((tuple(operand.shape), node.unit_axis) for operand, node in known if node.from_input), ((), None))
+        result = func(*args, **kwargs)
+        outputs = [result] if isinstance(result, Tensor) else list(flat_tensors([result]))
+        if outputs and not any(outputs[0] is operand for operand in operands if not spec.is_inplace):
+            self._record(spec, args, kwargs, known, from_input, outputs, shapes, source, flatness)
+        return result
+
+    def _record(
+        self,
+        spec: Spec,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        known: list[tuple[Tensor, Node]],
+        from_input: bool,
+        outputs: list[Tensor],
+        shapes: dict[int, tuple[int, ...]],
+        source: tuple[tuple[int, ...], int | None],
+        flatness: tuple[Plan, Tensor, Tensor] | None,
+    ) -> None:
+        first = outputs[0]
+        if spec.name in CREATORS and spec.name not in ("normal", "bernoulli"):
+            return
+        inputs = list(dict.fromkeys(node.index for _, node in known if node.index is not None))
+        record = self._new(spec, first, inputs, from_input=from_input)
+        operands = {id(operand): view for operand, node in known for view in node.views[:1]}
+        if operands and (from_input or spec.kind != "view"):
+            record.uses = describe(spec.name, args, kwargs, operands)
+            self.used.update(view.parameter for _, node in known for view in node.views)
+        record.unit_axis = units.of_result(spec.name, spec.kind, args, record.shape, *source)
+        _attributes(record, spec, args, kwargs)
+        self._mark(spec, record, args, known, outputs, shapes)
+        if not from_input or not first.is_floating_point():
+            return
+        if record.in_loss or spec.kind == "loss" or first.numel() == 1:
+            if first.numel() == 1:
+                record.scalars["value"] = first.detach()
+            if spec.kind == "loss":
+                _loss_scalars(record, spec, args, kwargs)
+        elif spec.kind in _MEASURED and self._is_worth_measuring(record):
+            self._measure(record, first, flatness)
+
+    def _new(self, spec: Spec, tensor: Tensor, inputs: list[int], *, from_input: bool) -> Record:
+        module, call = self.stack[-1]
+        record = Record(
+            index=len(self.records),
+            name=spec.name,
+            kind=spec.kind,
+            module=module,
+            call=call,
+            shape=tuple(tensor.shape),
+            dtype=str(tensor.dtype)[6:],
+            inputs=inputs,
+            from_input=from_input,
+            in_loss=self.phase == "loss",
+            is_inplace=spec.is_inplace,
+        )
+        self.records.append(record)
+        return record
+
+    def _mark(
+        self,
+        spec: Spec,
+        record: Record,
+        args: tuple[Any, ...],
+        known: list[tuple[Tensor, Node]],
+        outputs: list[Tensor],
+        shapes: dict[int, tuple[int, ...]],
+    ) -> None:
+        """Tell every output where it came from."""
+        for output in outputs:
+            after: tuple[View, ...] = ()
+            if not record.from_input:
+                after = _views_after(spec, args, known, output, shapes)
+            axis = record.unit_axis if output.dim() == len(record.shape) else output.dim() - 1
+            node = Node(record.index, record.from_input, after, axis, self)
+            if id(output) in self._sources:
+                self._sources[id(output)] = node
+            else:
+                setattr(output, _MARK, node)
+            if spec.is_inplace:
+                self._rewritten[storage_pointer(output)] = node
+
+    # -- measuring --------------------------------------------------------------------------------------------------
+
+    def _is_worth_measuring(self, record: Record) -> bool:
+        site = (record.module, record.name)
+        visit = self._visits.get(site, 0) + 1
+        self._visits[site] = visit
+        return visit <= _ALWAYS or visit & (visit - 1) == 0
+
+    def _measure(self, record: Record, tensor: Tensor, flatness: tuple[Plan, Tensor, Tensor] | None = None) -> None:
+        axis = record.unit_axis
+        plan = plan_of(record.shape, axis) if axis is not None else None
+        if plan is None:
+            return
+        try:
+            record.forward = self.sampler.take(tensor, plan, is_forward=True, has_off=record.name == "relu")
+        except (RuntimeError, NotImplementedError) as error:
+            self.unmeasured[f"{record.module}:{record.name}"] = str(error).splitlines()[0]
+            return
+        if flatness is not None and flatness[0].units == plan.units:
+            record.forward.flatness = flatness[1:]
+        if tensor.requires_grad:
+            self._hook(record, tensor, plan)
+
+    def _hook(self, record: Record, tensor: Tensor, plan: Plan) -> None:
+        def arrive(gradient: Tensor) -> None:
+            if gradient.shape == record.shape and gradient.layout == torch.strided:
+                with torch._C.DisableTorchFunction():
+                    record.backward = self.sampler.take(gradient, plan, is_forward=False)
+
+        tensor.register_hook(arrive)
+
+    def _flatness(
+        self, func: Any, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Plan, Tensor, Tensor] | None:
+        """Derivative of the activation itself on a sample of its input, before the call may overwrite it."""
+        if spec.name == "relu" or spec.name in _NO_SLOPE:
+            return None
+        z, *rest = args or (kwargs.get("input"),)
+        node = self.node_of(z) if isinstance(z, Tensor) else None
+        axis = units.of_result(spec.name, spec.kind, args, tuple(z.shape), tuple(z.shape), node.unit_axis) if node else None
+        plan = plan_of(tuple(z.shape), axis) if axis is not None else None
+        if plan is None or not self._is_sampled(spec):
+            return None
+        quiet = {key: value for key, value in kwargs.items() if key not in ("inplace", "input")}
+        apply = _elementwise(func, spec, tuple(rest), quiet)
+        try:
+            sample = rows_of(z, plan).to(torch.float32)
+            key = (spec.name, str(rest), str(quiet), sample.device)
+            if key not in self._largest:
+                self._largest[key] = slope.largest_slope(apply, sample)
+            return (plan, *slope.flat_shares(slope.slope_at(apply, sample), self._largest[key]))
+        except (RuntimeError, TypeError, NotImplementedError) as error:
+            self.unmeasured[f"{self.stack[-1][0]}:{spec.name}"] = str(error).splitlines()[0]
+            return None
+
+    def _is_sampled(self, spec: Spec) -> bool:
+        visit = self._visits.get((self.stack[-1][0], spec.name), 0) + 1
+        return visit <= _ALWAYS or visit & (visit - 1) == 0
+
+
+def _elementwise(func: Any, spec: Spec, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:
+    """The activation out of place: ``relu_`` and ``inplace=True`` become their plain forms."""
+    plain = getattr(torch.nn.functional, spec.name, None) or getattr(torch, spec.name, func) if spec.is_inplace else func
+    positional = tuple(False if isinstance(value, bool) else value for value in rest)
+    return lambda z: plain(z, *positional, **kwargs)
+
+
+def _views_after(
+    spec: Spec,
+    args: tuple[Any, ...],
+    known: list[tuple[Tensor, Node]],
+    output: Tensor,
+    shapes: dict[int, tuple[int, ...]],
+) -> tuple[View, ...]:
+    """Views of the parameters that ``output``, computed without the batch, still is or derives from."""
+    sources = [(operand, view) for operand, node in known for view in node.views]
+    if spec.kind == "view" and len(sources) == 1:
+        operand, view = sources[0]
+        return (views.through(spec.name, view, args, shapes[id(operand)], output),)
+    return tuple(View(view.parameter, (None,) * output.dim(), None, is_derived=True) for _, view in sources)
+
+
+def _without_dropout(spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Dropout off: noise would drown exact statements about the start."""
+    if spec.name in DROPOUTS:
+        if len(args) >= 3:
+            return (args[0], args[1], False, *args[3:]), kwargs
+        return args, {**kwargs, ("train" if "train" in kwargs else "training"): False}
+    if spec.name == "scaled_dot_product_attention":
+        return (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs, "dropout_p": 0.0} if len(args) <= 4 else kwargs
+    return args, kwargs
+
+
+def _attributes(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Settings that rules and roles need, as plain numbers."""
+    if spec.name == "einsum" and args and isinstance(args[0], str):
+        record.attributes["equation"] = args[0]
+    elif spec.name.startswith("conv") and spec.name[-2:] in ("1d", "2d", "3d"):
+        record.attributes["groups"] = int(argument(args, kwargs, 6, "groups", 1))
+    elif spec.name == "embedding":
+        padding = argument(args, kwargs, 2, "padding_idx")
+        record.attributes["padding_idx"] = int(padding) if isinstance(padding, int) else None
+    elif spec.kind == "softmax":
+        dim = argument(args, kwargs, 1, "dim", -1)
+        record.attributes["dim"] = dim if isinstance(dim, int) else -1
+    elif spec.name in BOUNDED:
+        record.attributes["bounded"] = True
+
+
+def _loss_scalars(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Classes, targets and spread of the logits of a classification loss."""
+    logits, target = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "target")
+    record.attributes["reduction"] = str(kwargs.get("reduction", "mean"))
+    if not isinstance(logits, Tensor) or spec.name not in ("cross_entropy", "nll_loss", "binary_cross_entropy_with_logits"):
+        return
+    if not logits.is_floating_point() or logits.numel() == 0:
+        return
+    axis = 1 if logits.dim() > 1 and spec.name != "binary_cross_entropy_with_logits" else logits.dim() - 1
+    record.attributes["num_classes"] = logits.shape[axis] if logits.dim() else 1
+    record.attributes["hard_targets"] = isinstance(target, Tensor) and not target.is_floating_point()
+    record.attributes["is_weighted"] = argument(args, kwargs, 2, "weight") is not None
+    record.attributes["smoothing"] = float(kwargs.get("label_smoothing", 0.0))
+    plan = plan_of(tuple(logits.shape), axis)
+    if plan is None:
+        return
+    sample = rows_of(logits, plan).to(wide(logits))
+    if plan.units > 1:
+        record.scalars["logit_std"] = sample.var(1, correction=0).mean().sqrt()
+    if isinstance(target, Tensor) and not target.is_floating_point():
+        ignore = argument(args, kwargs, 4, "ignore_index", -100)
+        record.scalars["num_targets"] = (target != ignore).sum().to(sample.dtype)

@@ -1,0 +1,210 @@
+"""The model is untouched: save whatever a forward or backward may change, and put it back also on exceptions.
+
+Parameters are not copied up front (that would double the memory of a large model). Their storages are *guarded*:
+the recorder asks `Guard.before_write` ahead of every in-place operation, and the storage is copied then, once.
+Buffers are small and are written by kernels that announce nothing (batch norm), so they are copied at once.
+"""
+
+import random
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stepzero.core.errors import IncompleteError
+
+_INTEGER_OF_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_CONTAINERS = (dict, list, set)
+
+
+class Guard:
+    """Copies a protected storage the moment before somebody writes to it."""
+
+    def __init__(self) -> None:
+        self._protected: set[int] = set()
+        self._saved: dict[int, tuple[torch.UntypedStorage, torch.UntypedStorage]] = {}
+
+    def protect(self, tensors: Iterable[Tensor]) -> None:
+        """Guard the storages of ``tensors``; meta and sparse tensors have none and are passed over."""
+        self._protected.update(pointer for tensor in tensors if (pointer := storage_pointer(tensor)))
+
+    def before_write(self, tensor: Tensor) -> None:
+        """Save the storage of ``tensor`` if it is guarded and not saved yet."""
+        pointer = storage_pointer(tensor)
+        if pointer in self._protected and pointer not in self._saved:
+            storage = tensor.untyped_storage()
+            self._saved[pointer] = (storage, storage.clone())
+
+    def is_saved(self, tensor: Tensor) -> bool:
+        """Whether the storage of ``tensor`` has been written and can be put back."""
+        return storage_pointer(tensor) in self._saved
+
+    def restore(self) -> None:
+        """Put every written storage back."""
+        for storage, saved in self._saved.values():
+            if storage.nbytes() != saved.nbytes():
+                storage.resize_(saved.nbytes())
+            storage.copy_(saved)
+        self._saved.clear()
+
+
+def storage_pointer(tensor: Tensor) -> int:
+    """Address of the memory under ``tensor``; 0 when it has none (meta, sparse, empty, wrappers)."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except (RuntimeError, NotImplementedError, ValueError):
+        return 0
+
+
+def same_bits(a: Tensor, b: Tensor) -> bool:
+    """Bitwise equality of two dense tensors of one shape and dtype (NaN equals itself, 0.0 differs from -0.0)."""
+    if a.is_complex():
+        a, b = torch.view_as_real(a.resolve_conj()), torch.view_as_real(b.resolve_conj())
+    integer = _INTEGER_OF_SIZE.get(a.element_size())
+    return torch.equal(a.view(integer), b.view(integer)) if integer else torch.equal(a, b)
+
+
+@contextmanager
+def preserved_randomness() -> Iterator[None]:
+    """Restore the random state of every device, of `random` and of numpy (when somebody imported it)."""
+    numpy = sys.modules.get("numpy.random")
+    saved_python, saved_numpy = random.getstate(), numpy.get_state() if numpy else None
+    saved_cpu = torch.get_rng_state()
+    devices = [module for module in (torch.cuda, torch.xpu) if module.is_available()]
+    saved_devices = [(module, module.get_rng_state_all()) for module in devices]
+    saved_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    try:
+        yield
+    finally:
+        random.setstate(saved_python)
+        if numpy and saved_numpy is not None:
+            numpy.set_state(saved_numpy)
+        torch.set_rng_state(saved_cpu)
+        for module, states in saved_devices:
+            module.set_rng_state_all(states)
+        if saved_mps is not None:
+            torch.mps.set_rng_state(saved_mps)
+
+
+@contextmanager
+def preserved_state() -> Iterator[None]:
+    """Restore grad mode, autocast, determinism, default dtype and backend flags of this thread."""
+    autocast = {
+        device: (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in ("cpu", "cuda")
+    }
+    cache, grad = torch.is_autocast_cache_enabled(), torch.is_grad_enabled()
+    deterministic, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    cudnn = torch.backends.cudnn
+    flags = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic)
+    precision, dtype = torch.get_float32_matmul_precision(), torch.get_default_dtype()
+    try:
+        yield
+    finally:
+        for device, (enabled, kind) in autocast.items():
+            torch.set_autocast_enabled(device, enabled)
+            torch.set_autocast_dtype(device, kind)
+        torch.set_autocast_cache_enabled(cache)
+        torch.set_grad_enabled(grad)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        if flags != (cudnn.enabled, cudnn.benchmark, cudnn.deterministic):
+            cudnn.enabled, cudnn.benchmark, cudnn.deterministic = flags
+        if precision != torch.get_float32_matmul_precision():
+            torch.set_float32_matmul_precision(precision)
+        torch.set_default_dtype(dtype)
+
+
+class Snapshot:
+    """Everything of one model that a forward or backward may change."""
+
+    def __init__(self, model: nn.Module, guard: Guard) -> None:
+        self.guard = guard
+        self._modules = [(module, dict(module.__dict__), _containers(module)) for module in model.modules()]
+        self._parameters = [
+            (name, parameter, _alias(parameter), parameter.requires_grad, parameter.grad, _version(parameter))
+            for name, parameter in model.named_parameters(remove_duplicate=True)
+        ]
+        self._buffers = [(buffer, _alias(buffer), _copy(buffer)) for buffer in model.buffers()]
+        guard.protect(parameter for _, parameter, *_ in self._parameters)
+        for _, parameter, *_ in self._parameters:
+            # A backward() inside the user's forward would add to an existing .grad in place.
+            parameter.grad = None
+
+    def restore(self) -> None:
+        """Put everything back; raise `IncompleteError` when a parameter was written behind the guard's back."""
+        for module, attributes, containers in self._modules:
+            _restore_attributes(module, attributes, containers)
+        with torch.no_grad():
+            lost = [name for name, *rest in self._parameters if self._restore_parameter(*rest)]
+            self.guard.restore()
+            for buffer, alias, copy in self._buffers:
+                _restore_buffer(buffer, alias, copy)
+        if lost:
+            raise IncompleteError(
+                f"the forward pass wrote to {', '.join(lost[:3])} through a kernel stepzero cannot see; "
+                "the model was changed: rebuild it, or check a copy (copy.deepcopy(model))"
+            )
+
+    def _restore_parameter(
+        self, parameter: Tensor, alias: Tensor | None, requires_grad: bool, grad: Tensor | None, version: int
+    ) -> bool:
+        """Put one parameter object back; True when its values were written and no copy of them exists."""
+        is_rebound = alias is not None and storage_pointer(parameter) != storage_pointer(alias)
+        if alias is not None and (is_rebound or parameter.shape != alias.shape):
+            parameter.data = alias
+        parameter.requires_grad_(requires_grad)
+        parameter.grad = grad
+        return _version(parameter) != version and not is_rebound and not self.guard.is_saved(parameter)
+
+
+def _containers(module: nn.Module) -> dict[str, Any]:
+    return {key: value.copy() for key, value in module.__dict__.items() if isinstance(value, _CONTAINERS)}
+
+
+def _restore_attributes(module: nn.Module, attributes: dict[str, Any], containers: dict[str, Any]) -> None:
+    for key in [key for key in module.__dict__ if key not in attributes]:
+        del module.__dict__[key]
+    module.__dict__.update(attributes)
+    for key, saved in containers.items():
+        live = attributes[key]
+        if (not live and not saved) or _same_items(live, saved):
+            continue
+        live.clear()
+        live.extend(saved) if isinstance(live, list) else live.update(saved)
+
+
+def _same_items(live: Any, saved: Any) -> bool:
+    if len(live) != len(saved):
+        return False
+    if isinstance(live, dict):
+        return all(a is b and live[a] is saved[b] for a, b in zip(live, saved, strict=True))
+    return all(a is b for a, b in zip(live, saved, strict=True))
+
+
+def _alias(tensor: Tensor) -> Tensor | None:
+    return tensor.detach() if storage_pointer(tensor) else None
+
+
+def _version(tensor: Tensor) -> int:
+    try:
+        return tensor._version
+    except RuntimeError:  # inference tensors do not track versions
+        return 0
+
+
+def _copy(buffer: Tensor) -> Tensor | None:
+    return buffer.detach().clone(memory_format=torch.preserve_format) if storage_pointer(buffer) else None
+
+
+def _restore_buffer(buffer: Tensor, alias: Tensor | None, copy: Tensor | None) -> None:
+    if alias is None or copy is None:
+        return
+    if buffer.data_ptr() != alias.data_ptr() or buffer.shape != alias.shape:
+        buffer.data = alias
+    if not same_bits(buffer, copy):
+        buffer.copy_(copy)

@@ -1,0 +1,64 @@
+"""Collects samples while the model runs and summarises them in groups of one shape.
+
+Every torch call made between two kernels of the model runs on cold caches, so the hot path does two (read a strided
+view, copy it); the arithmetic is done for many samples at once whenever `PENDING` numbers have come together.
+Nothing larger than that is ever kept.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stepzero.measure import signal
+from stepzero.measure.sampling import Plan, rows_of
+from stepzero.probe.transfer import Ledger
+
+PENDING = 1 << 19
+"""Numbers held back before a summary: 2 MiB of float32."""
+
+Key = tuple[Plan, bool, bool, torch.device, torch.dtype]
+
+
+@dataclass(slots=True)
+class Measured:
+    """Where one operation's statistics will be found: row ``place`` of table ``ticket``."""
+
+    plan: Plan
+    is_forward: bool
+    has_off: bool = False
+    ticket: int = -1
+    place: int = -1
+    flatness: tuple[Tensor, Tensor] | None = None
+    flat_tickets: tuple[int, int] | None = None
+
+
+class Sampler:
+    """Takes samples, hands out `Measured`, and puts the summaries into a ledger."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._groups: dict[Key, list[tuple[Measured, Tensor]]] = {}
+        self._pending = 0
+
+    def take(self, tensor: Tensor, plan: Plan, *, is_forward: bool, has_off: bool = False) -> Measured:
+        """Copy a sample of ``tensor`` and queue it."""
+        sample = rows_of(tensor, plan)
+        measured = Measured(plan, is_forward, has_off)
+        key = (plan, is_forward, has_off, sample.device, sample.dtype)
+        self._groups.setdefault(key, []).append((measured, sample))
+        self._pending += plan.rows * plan.units
+        if self._pending > PENDING:
+            self.flush()
+        return measured
+
+    def flush(self) -> None:
+        """Summarise everything queued."""
+        for (plan, is_forward, has_off, *_), members in self._groups.items():
+            stacked = torch.stack([sample for _, sample in members])
+            table = signal.summary(stacked, plan, with_range=is_forward, with_off=has_off)
+            ticket = self._ledger.put(table)
+            for place, (measured, _) in enumerate(members):
+                measured.ticket, measured.place = ticket, place
+        self._groups.clear()
+        self._pending = 0
