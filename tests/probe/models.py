@@ -279,6 +279,7 @@ def mutates_everything() -> Any:
         self.calls += 1
         self.log.append(self.calls)
         self.count.add_(1)
+        self.plain.add_(1)
         with torch.no_grad():
             self.a.weight.clamp_(-0.1, 0.1)
             self.b.weight.data.mul_(2)
@@ -291,6 +292,7 @@ def mutates_everything() -> Any:
 
     model = Lambda(forward, a=nn.Linear(8, 8), b=nn.Linear(8, 4), calls=0, log=[])
     model.register_buffer("count", torch.zeros((), dtype=torch.long))
+    model.plain = torch.zeros(3)
     return model, torch.randn(8, 8), mean_square
 
 

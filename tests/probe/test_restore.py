@@ -39,6 +39,8 @@ def picture(model: nn.Module) -> dict[str, Any]:
         for key, value in module.__dict__.items():
             if isinstance(value, dict | list | set):
                 seen[f"container {path}.{key}"] = id(value), [id(item) for item in value], len(value)
+            elif isinstance(value, Tensor):
+                seen[f"tensor {path}.{key}"] = bits(value)
             elif isinstance(value, int | float | str):
                 seen[f"attribute {path}.{key}"] = value
     return seen

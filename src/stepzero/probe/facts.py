@@ -233,7 +233,7 @@ def spread_of(sample: Tensor) -> Tensor:
 
 def _small_spread(flat: Tensor, low: float, high: float, mean: float, std: float) -> float:
     """Robust spread of a small tensor, worked out only when an extreme lies further out than chance puts it."""
-    if max(high - mean, mean - low) <= 3.0 * std:
+    if low == high or max(high - mean, mean - low) <= 3.0 * std:
         return std
     return float(spread_of(flat.to(wide(flat))))
 
