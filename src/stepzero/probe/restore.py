@@ -142,6 +142,8 @@ class Snapshot:
         ]
         self._buffers = [(buffer, _alias(buffer), _copy(buffer)) for buffer in model.buffers()]
         guard.protect(saved.parameter for saved in self._parameters)
+        plain = (value for _, attributes, _ in self._modules for value in attributes.values())
+        guard.protect(value for value in plain if isinstance(value, Tensor))
         for saved in self._parameters:
             # A backward() inside the user's forward would add to an existing .grad in place.
             saved.parameter.grad = None
