@@ -89,8 +89,8 @@ class Operation:
     name: str
     """Canonical name, whoever called it: ``x + y``, ``torch.add`` and ``x.add_(y)`` are all ``add``."""
     kind: str
-    """weighted | activation | norm | softmax | attention | add | multiply | view | join | pool | dropout | loss |
-    other."""
+    """weighted | product (a contraction of two signals) | activation | norm | softmax | attention | add | multiply |
+    view | join | pool | dropout | loss | other."""
     module: str
     """Path of the module whose forward was running ('' is the root)."""
     call: int
@@ -113,7 +113,7 @@ class Operation:
     """residual | projection-residual | gate | bias | scale | norm | head | output; empty when it plays none of them."""
     consumer: str = ""
     """Weighted operations: what reads the result first: an activation's name, norm, residual, gate, softmax, attention,
-    weighted, loss, output."""
+    weighted, product, loss, output."""
     consumer_index: int | None = None
 
 

@@ -4,6 +4,7 @@ The order of the steps is the order of the code in `capture`: protect, run, diff
 """
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -156,6 +157,8 @@ def eager() -> Iterator[None]:
     """Compiled parts run as the Python they came from; reentrant checkpoints as the kind autograd.grad can follow."""
     with ExitStack() as stack:
         if "torch._dynamo" in sys.modules:
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", message="Using `torch.compile\\(module\\)` when there are global hooks")
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         if (module := sys.modules.get("torch.utils.checkpoint")) is not None:
             stack.enter_context(_followable(module))

@@ -23,8 +23,9 @@ from stepzero.probe.vocabulary import BOUNDED, CREATORS, DROPOUTS, Spec, spec_of
 
 _MARK = "_stepzero_node"
 _MEASURED = frozenset(
-    ["weighted", "activation", "norm", "softmax", "attention", "add", "multiply", "join", "pool", "other"]
+    ["weighted", "product", "activation", "norm", "softmax", "attention", "add", "multiply", "join", "pool", "other"]
 )
+_WEIGHTS = frozenset(["weight", "recurrent", "table"])
 _ALWAYS = 16
 """A call site (module and operation) is measured on its first calls; later, in long loops, at powers of two."""
 _NO_SLOPE = frozenset(["sin", "cos", "abs", "erf"])
@@ -138,6 +139,10 @@ class Recorder(TorchFunctionMode):
         known = [(operand, node) for operand, node in zip(operands, nodes, strict=True) if node is not None]
         if not known:
             return func(*args, **kwargs)
+        for operand, node in known:
+            if node.pending is not None and operand.requires_grad and node.index is not None:
+                self._hook(self.records[node.index], operand, node.pending)
+                node.pending = None
         from_input = any(node.from_input for _, node in known)
         flatness = None
         if spec.kind == "activation" and from_input and torch.is_grad_enabled():
@@ -148,6 +153,8 @@ class Recorder(TorchFunctionMode):
         )
         result = func(*args, **kwargs)
         outputs = [result] if isinstance(result, Tensor) else list(flat_tensors([result]))
+        if not outputs and spec.is_inplace and isinstance(args[0], Tensor):
+            outputs = [args[0]]  # x[...] = y returns nothing
         if outputs and not any(outputs[0] is operand for operand in operands if not spec.is_inplace):
             self._record(spec, args, kwargs, known, outputs, shapes, source, flatness, from_input=from_input)
         return result
@@ -174,6 +181,8 @@ class Recorder(TorchFunctionMode):
         if operands and (from_input or spec.kind != "view"):
             record.uses = describe(spec.name, args, kwargs, operands)
             self.used.update(view.parameter for _, node in known for view in node.views)
+        if spec.kind == "weighted" and not any(use.slot in _WEIGHTS for use in record.uses):
+            record.kind = "product"
         record.unit_axis = units.of_result(spec.name, spec.kind, args, record.shape, *source)
         _attributes(record, spec, args, kwargs)
         self._mark(spec, record, args, known, outputs, shapes)
@@ -250,6 +259,8 @@ class Recorder(TorchFunctionMode):
             record.forward.flatness = flatness[1:]
         if tensor.requires_grad:
             self._hook(record, tensor, plan)
+        elif torch.is_grad_enabled() is False and (node := getattr(tensor, _MARK, None)) is not None:
+            node.pending = plan  # made inside a custom function: it requires grad only once that has returned
 
     def _hook(self, record: Record, tensor: Tensor, plan: Plan) -> None:
         def arrive(gradient: Tensor) -> None:
@@ -281,7 +292,8 @@ class Recorder(TorchFunctionMode):
             sample = rows_of(z, plan).to(torch.float32)
             key = (spec.name, str(rest), str(quiet), sample.device)
             if key not in self._largest:
-                self._largest[key] = slope.largest_slope(apply, sample)
+                has_slopes = any(isinstance(value, Tensor) for value in (*rest, *quiet.values()))
+                self._largest[key] = slope.largest_slope(apply, sample if has_slopes else sample[0])
             return (plan, *slope.flat_shares(slope.slope_at(apply, sample), self._largest[key]))
         except (RuntimeError, TypeError, NotImplementedError) as error:
             self.unmeasured[f"{self.stack[-1][0]}:{spec.name}"] = str(error).splitlines()[0]

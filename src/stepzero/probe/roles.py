@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from stepzero.probe.nodes import Record
 
 _DIVISORS = frozenset("rsqrt sqrt norm vector_norm linalg_vector_norm linalg_norm std var reciprocal pow".split())
-_PLAIN = frozenset(["weighted", "norm", "pool", "view", "dropout", "join"])
+_PLAIN = frozenset(["weighted", "product", "norm", "pool", "view", "dropout", "join"])
+_STREAM = frozenset(["norm", "residual", "projection-residual", "gate"])
 _THROUGH = frozenset(["view", "dropout", "join"])
 _NEUTRAL = frozenset(["clamp", "clamp_min", "clip", "where", "masked_fill", "to", "nan_to_num", "masked_scatter"])
 
@@ -130,6 +131,8 @@ def _heads(records: list[Record], outputs: set[int], loss: int | None) -> set[in
         if record.kind == "weighted" and record.from_input:
             heads.add(record.index)
             continue
+        if record.role in _STREAM or record.kind == "attention" or not record.is_float:
+            continue  # behind a norm, a residual stream or a gate there is no single head
         for source in record.inputs:
             if source not in seen:
                 seen.add(source)
@@ -157,6 +160,8 @@ def _consumer(records: list[Record], readers: list[list[int]], start: int, outpu
 
 
 def _consumer_name(record: Record) -> str:
+    if record.in_loss or record.kind == "loss":
+        return "loss"
     if record.kind in _THROUGH or record.name in _NEUTRAL or record.role in ("bias", "scale"):
         return ""
     if record.kind == "activation":
