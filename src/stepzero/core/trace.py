@@ -89,8 +89,8 @@ class Operation:
     name: str
     """Canonical name, whoever called it: ``x + y``, ``torch.add`` and ``x.add_(y)`` are all ``add``."""
     kind: str
-    """weighted | product (a contraction of two signals) | activation | norm | softmax | attention | add | multiply |
-    view | join | pool | dropout | loss | other."""
+    """weighted | product (two signals contracted) | activation | norm | softmax | attention | add | multiply | view |
+    join | pool | dropout | loss | other."""
     module: str
     """Path of the module whose forward was running ('' is the root)."""
     call: int

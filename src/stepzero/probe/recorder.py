@@ -26,6 +26,8 @@ _MEASURED = frozenset(
     ["weighted", "product", "activation", "norm", "softmax", "attention", "add", "multiply", "join", "pool", "other"]
 )
 _WEIGHTS = frozenset(["weight", "recurrent", "table"])
+_PARTIAL = frozenset(["setitem", "index_put", "index_copy", "index_fill", "masked_scatter", "scatter"])
+"""Writes to a part: the rest may still be fresh memory, and reading that would make the check irreproducible."""
 _ALWAYS = 16
 """A call site (module and operation) is measured on its first calls; later, in long loops, at powers of two."""
 _NO_SLOPE = frozenset(["sin", "cos", "abs", "erf"])
@@ -193,7 +195,7 @@ class Recorder(TorchFunctionMode):
                 record.scalars["value"] = first.detach()
             if spec.kind == "loss":
                 _loss_scalars(record, spec, args, kwargs)
-        elif spec.kind in _MEASURED and self._is_worth_measuring(record):
+        elif spec.kind in _MEASURED and spec.name not in _PARTIAL and self._is_worth_measuring(record):
             self._measure(record, first, flatness)
 
     def _new(self, spec: Spec, tensor: Tensor, inputs: list[int], *, from_input: bool) -> Record:
