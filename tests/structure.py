@@ -137,7 +137,7 @@ def silent_silence(source: Source) -> Iterator[str]:
 def untested(source: Source) -> Iterator[str]:
     """Every module has a test file of its own, mirrored under tests, or says what tests it."""
     if not _is_covered(source) and not _under(source.place, AWAITED):
-        yield f"expected tests/{source.place} with test_ before the name, or an entry in TESTED_BY"
+        yield f"expected {_mirrored(source)}, or an entry in TESTED_BY"
 
 
 def overdue() -> Iterator[str]:
@@ -147,10 +147,13 @@ def overdue() -> Iterator[str]:
 
 
 def _is_covered(source: Source) -> bool:
+    is_empty = source.place.endswith("__init__.py") and not list(source.functions())
+    return is_empty or _under(source.place, TESTED_BY) or (ROOT / _mirrored(source)).exists()
+
+
+def _mirrored(source: Source) -> str:
     folder, _, file = source.place.rpartition("/")
-    mirrored = "/".join(filter(None, ["tests", folder, f"test_{file}"]))
-    is_empty = file == "__init__.py" and not list(source.functions())
-    return is_empty or _under(source.place, TESTED_BY) or (ROOT / mirrored).exists()
+    return "/".join(filter(None, ["tests", folder, f"test_{file}"]))
 
 
 def _under(place: str, entries: Iterable[str]) -> bool:
