@@ -189,6 +189,7 @@ def test_a_library_that_does_not_import_is_told_apart_from_a_missing_one(monkeyp
     def fail(name):
         raise RuntimeError("operator torchvision::nms does not exist\nmore")
 
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     monkeypatch.setattr("importlib.import_module", fail)
     with pytest.raises(TargetError) as caught:
         resolve("torchvision:resnet18")
