@@ -85,12 +85,12 @@ class FakeApi(ModuleType):
         self.incomplete: tuple[NotChecked, ...] = ()
         self.error: BaseException | None = None
 
-    def check(self, model_or_factory, **asked) -> Report:
+    def check(self, model, batch=None, loss=None, target=None, **asked) -> Report:
         """Build as the real one does, and report what the test wants."""
         from torch import nn
 
-        made = model_or_factory if isinstance(model_or_factory, nn.Module) else model_or_factory()
-        self.asked = SimpleNamespace(made=made, **asked)
+        made = model if isinstance(model, nn.Module) else model()
+        self.asked = SimpleNamespace(made=made, batch=batch, loss=loss, target=target, **asked)
         asked["progress"]("measuring")
         if self.error is not None:
             raise self.error

@@ -31,17 +31,17 @@ def test_a_factory_by_module_or_file(text):
 
 
 def test_an_absolute_path(folder):
-    assert isinstance(build(f"{folder}/app/mlp.py:bare"), nn.Module)
+    assert isinstance(build(f"{folder}/app/mlp.py:build")[0], nn.Module)
 
 
 def test_the_file_is_the_same_module_as_its_dotted_name():
-    build("app/mlp.py:bare")
+    build("app/mlp.py:build")
     assert "app.mlp" in sys.modules
 
 
 def test_a_file_named_like_a_standard_module_does_not_replace_it(folder):
     (folder / "json.py").write_text("from torch import nn\nbuild = lambda: nn.Linear(1, 1)\n")
-    assert isinstance(build("json.py:build"), nn.Linear)
+    assert isinstance(build("json.py:build", batch="ones(1)"), nn.Linear)
     assert sys.modules["json"] is json
 
 
@@ -53,11 +53,11 @@ def test_literal_arguments_reach_a_class_and_a_function():
 
 def test_a_colon_inside_the_arguments_is_not_the_separator(folder):
     (folder / "conf.py").write_text("from torch import nn\ndef make(sizes):\n    return nn.Linear(sizes['a:b'], 1)\n")
-    assert build("conf.py:make({'a:b': 3})").in_features == 3
+    assert build("conf.py:make({'a:b': 3})", batch="ones(1)").in_features == 3
 
 
 def test_a_ready_model_is_passed_on_as_it_is():
-    assert isinstance(resolve("app.mlp:ready").subject, nn.Linear)
+    assert isinstance(resolve("app.mlp:ready", batch="ones(2,4)").subject, nn.Linear)
 
 
 def test_the_factory_runs_only_when_called(folder):
@@ -85,7 +85,7 @@ WRONG = {
     "nowhere/mlp.py:build": "the folder nowhere does not exist",
     "app/:build": "app is a folder, expected a Python file",
     "app.mlp:WIDTH": "app.mlp:WIDTH: is of type int; expected a function that returns a model",
-    "app.mlp:ready()": "ready is a model, not a function; leave the parentheses out",
+    "app.mlp:ready( )": "ready is a model, not a function; leave the parentheses out",
     "app.mlp:needs": "app.mlp:needs(width): missing a required argument: 'width'",
     "app.mlp:build(wdith=3)": "got an unexpected keyword argument 'wdith'",
     "app.mlp:Net(width=n)": "app.mlp:Net(width=n): 'n' is not a literal",
@@ -95,6 +95,8 @@ WRONG = {
     "app.mlp:Net(width=)": "not readable as Python arguments",
     "app.mlp:Net(1)(2)": "not readable as",
     "app.mlp:Net(width=4)": "is a class and brings no batch; pass one, as in --batch",
+    "app.mlp:ready": "is a model and brings no batch; pass one, as in --batch",
+    "app.mlp:bare": "app.mlp:bare returned a model without a batch; return (model, batch), or pass one",
     "app.mlp:nothing": "app.mlp:nothing returned None (is there a `return`?); expected a torch.nn.Module",
     "app.mlp:my_loss": "missing a required argument: 'output'",
     "app.mlp:loader": "returned an object of type list",
@@ -136,24 +138,16 @@ def test_the_users_exception_is_the_cause():
 # ---------------------------------------------------------------- --batch and --loss in place of what the factory gives
 
 
-def test_a_batch_flag_replaces_the_batch_of_the_factory():
+def test_a_batch_flag_is_a_stand_in_when_it_is_made_up():
     target = resolve("app.mlp:build", batch="zeros(2,4)")
-    assert isinstance(target.subject(), nn.Module)
     assert target.batch.shape == (2, 4)
     assert target.is_stand_in
     assert "stand-in" in target.notes[0]
+    assert not resolve("app.mlp:build", batch="app.mlp:loader").is_stand_in
 
 
-def test_a_batch_flag_keeps_the_loss_of_the_factory():
-    _, batch, loss = resolve("app.mlp:full", batch="zeros(2,4)").subject()
-    assert batch is None
-    assert loss(torch.ones(2)) == 2
-
-
-def test_a_loss_flag_replaces_the_loss_of_the_factory():
-    target = resolve("app.mlp:full", loss="app.mlp:my_loss")
-    assert len(target.subject()) == 2
-    assert target.loss(torch.ones(3)) == 1
+def test_a_loss_flag_is_imported():
+    assert resolve("app.mlp:full", loss="app.mlp:my_loss").loss(torch.ones(3)) == 1
 
 
 def test_a_loss_by_name_goes_on_as_it_is():

@@ -120,7 +120,7 @@ def _checked(request: Request, progress: output.Progress) -> Report:
         found = target.resolve(request.target, batch=request.batch, loss=request.loss, seed=request.seed)
         for note in found.notes:
             progress.note(note)
-        report: Report = stepzero.api.check(**_call(found, request), progress=progress)
+        report: Report = stepzero.api.check(found.subject, **_asked(found, request), progress=progress)
     except StepzeroError:
         raise
     except Exception as error:
@@ -133,10 +133,9 @@ def _checked(request: Request, progress: output.Progress) -> Report:
     return report
 
 
-def _call(found: Any, request: Request) -> dict[str, Any]:
+def _asked(found: Any, request: Request) -> dict[str, Any]:
     """Keyword arguments of `stepzero.api.check`."""
     return {
-        "model_or_factory": found.subject,
         "batch": found.batch,
         "loss": found.loss,
         "target": found.target,
