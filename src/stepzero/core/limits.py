@@ -19,7 +19,9 @@ class Limits:
 
     equality_roundoffs: float = limit(16.0, unit="u", source="a few roundings of one reduction (catalogue 0.2)")
     constant_roundoffs: float = limit(8.0, unit="u x abs(mean)", source="a fill rounds once per element (SZ206)")
-    constant_min_elements: float = limit(8, unit="elements", source="smaller matrices can be constant by chance (SZ206)")
+    constant_min_elements: float = limit(
+        8, unit="elements", source="smaller matrices can be constant by chance (SZ206)"
+    )
     outlier_false_call: float = limit(1e-6, unit="probability a tensor", source="Gaussian tail over n elements (SZ103)")
     outlier_min_elements: float = limit(16, unit="elements", source="too few to estimate a deviation (SZ103)")
     outlier_subnormal_share: float = limit(0.05, unit="share of elements", source="pytorch/pytorch#155588 (SZ103)")
@@ -29,12 +31,18 @@ class Limits:
     drift_slope: float = limit(1.25, unit="factor a layer", source="He 2015; a factor 1.25 is 9 in ten layers (SZ301)")
     drift_range: float = limit(100.0, unit="ratio", source="two decades along one segment (SZ301)")
     drift_error_range: float = limit(1e3, unit="ratio", source="three decades with gradient evidence (SZ301)")
-    drift_gradient: float = limit(100.0, unit="ratio", source="gradient at the segment's end out by two decades (SZ301)")
-    drift_min_layers: float = limit(4, unit="weighted operations", source="a line through fewer points says nothing (SZ301)")
+    drift_gradient: float = limit(
+        100.0, unit="ratio", source="gradient at the segment's end out by two decades (SZ301)"
+    )
+    drift_min_layers: float = limit(
+        4, unit="weighted operations", source="a line through fewer points says nothing (SZ301)"
+    )
     gradient_range: float = limit(1e3, unit="ratio", source="Glorot 2010; Schoenholz 2017 (SZ401)")
     gradient_error_range: float = limit(1e4, unit="ratio", source="Glorot 2010; Schoenholz 2017 (SZ401)")
     gradient_error_update: float = limit(1e-6, unit="relative update", source="below one step in a million (SZ401)")
-    gradient_reference_lr: float = limit(1e-2, unit="learning rate", source="SGD at 1e-2 when no optimizer is given (0.2)")
+    gradient_reference_lr: float = limit(
+        1e-2, unit="learning rate", source="SGD at 1e-2 when no optimizer is given (0.2)"
+    )
     saturated_flat_share: float = limit(0.5, unit="share of positions", source="Glorot 2010 (SZ303)")
     saturated_derivative: float = limit(0.1, unit="of the largest slope", source="tanh: abs(z) > 1.82 (SZ303)")
     saturated_warning: float = limit(0.2, unit="share of units", source="LeCun 1998 section 4.6 (SZ303)")
@@ -43,7 +51,9 @@ class Limits:
     dead_warning: float = limit(0.10, unit="share of units above chance", source="catalogue SZ305")
     dead_error: float = limit(0.50, unit="share of units above chance", source="catalogue SZ305")
     dead_min_rows: float = limit(32, unit="positions", source="all-off by chance has probability 2^-32 a unit (SZ305)")
-    dead_expected: float = limit(0.10, unit="share of units", source="what correlated inputs do to a sound start (SZ305)")
+    dead_expected: float = limit(
+        0.10, unit="share of units", source="what correlated inputs do to a sound start (SZ305)"
+    )
     loud_excess: float = limit(0.5, unit="nats", source="sigma^2 / 2 at sigma = 1 (SZ501)")
     loud_excess_per_log_class: float = limit(0.1, unit="of ln K", source="catalogue SZ501")
     loud_error_excess: float = limit(2.0, unit="nats", source="catalogue SZ501")

@@ -9,6 +9,9 @@ import msgspec
 
 from stepzero.core.finding import RANK, Finding, Severity
 
+_GATES = {"error": RANK["error"], "warning": RANK["warning"], "never": -1}
+"""What ``--fail-on`` takes: the mildest rank that still fails."""
+
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
@@ -114,9 +117,10 @@ class Report:
         return not loud and self.is_complete
 
     def exit_code(self, fail_on: str = "error") -> int:
-        """0 nothing at or above ``fail_on``, 1 findings, 3 incomplete; 3 wins over 0, never over 1. Notes never count."""
-        gate = {"error": 0, "warning": 1, "never": -1}[fail_on]
-        if any(RANK[finding.severity] <= gate for finding in self.root_causes):
+        """0 nothing at or above ``fail_on``, 1 findings, 3 incomplete: wins over 0, never over 1. Notes never count."""
+        if fail_on not in _GATES:
+            raise ValueError(f"fail_on: expected 'error', 'warning' or 'never', got {fail_on!r}")
+        if any(RANK[finding.severity] <= _GATES[fail_on] for finding in self.root_causes):
             return 1
         return 0 if self.is_complete else 3
 

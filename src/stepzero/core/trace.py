@@ -21,8 +21,8 @@ class Signal:
     """Streamed statistics of one tensor, read on its unit axis from a bounded sample of positions.
 
     ``rows`` positions were read (batch entries x places), ``samples`` of them distinct batch entries. Each Vector
-    has one number per unit; ``fingerprint`` has ``projections`` numbers per unit, projection-major: random +-1/sqrt(rows)
-    projections of the unit's responses over the sampled positions, computed in float64.
+    has one number per unit; ``fingerprint`` has ``projections`` numbers per unit, projection-major: random
+    +-1/sqrt(rows) projections of the unit's responses over the sampled positions, computed in float64.
     """
 
     rows: int
@@ -89,7 +89,8 @@ class Operation:
     name: str
     """Canonical name, whoever called it: ``x + y``, ``torch.add`` and ``x.add_(y)`` are all ``add``."""
     kind: str
-    """weighted | activation | norm | softmax | attention | add | multiply | view | join | pool | dropout | loss | other."""
+    """weighted | product (two signals contracted) | activation | norm | softmax | attention | add | multiply | view |
+    join | pool | dropout | loss | other."""
     module: str
     """Path of the module whose forward was running ('' is the root)."""
     call: int
@@ -111,7 +112,8 @@ class Operation:
     role: str = ""
     """residual | projection-residual | gate | bias | scale | norm | head | output; empty when it plays none of them."""
     consumer: str = ""
-    """Weighted operations: what reads the result first: an activation's name, norm, residual, gate, softmax, attention, weighted, loss, output."""
+    """Weighted operations: what reads the result first: an activation's name, norm, residual, gate, softmax, attention,
+    weighted, product, loss, output."""
     consumer_index: int | None = None
 
 
@@ -193,7 +195,8 @@ class ModuleFact:
     type: str
     is_training: bool
     source_line: str | None = None
-    """``path:line`` of the innermost frame outside torch that created it; None when stepzero did not call the factory."""
+    """``path:line`` of the innermost frame outside torch that created it; None when stepzero did not call the
+    factory."""
     calls: int = 0
 
 

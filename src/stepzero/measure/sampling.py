@@ -19,7 +19,7 @@ MIN_SAMPLES = 16
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to read one shape: per axis of the result (batch, places..., units) its count, and where it starts and steps."""
+    """How to read one shape: per axis of the result (batch, places..., units) its count, its start and its step."""
 
     axes: tuple[int, ...]
     counts: tuple[int, ...]
@@ -58,7 +58,7 @@ def plan_of(shape: tuple[int, ...], unit_axis: int) -> Plan | None:
 
 
 def _spread(sizes: tuple[int, ...], budget: int) -> tuple[int, ...]:
-    """Share ``budget`` positions over axes: the first (batch) axis gets at least `MIN_SAMPLES`, then the longest doubles."""
+    """Share ``budget`` positions over axes: first (batch) at least `MIN_SAMPLES`, then the longest axis doubles."""
     if not sizes:
         return ()
     counts = [1] * len(sizes)

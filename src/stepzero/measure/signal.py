@@ -14,7 +14,8 @@ from stepzero.measure.sampling import Plan, wide
 PROJECTIONS = 4
 """Fingerprints of the first pass only raise suspicion (the symmetry probe confirms in float64 with 16)."""
 MEAN, SQUARE, LOW, HIGH, PLACE, FLAT, OFF = 0, PROJECTIONS + 1, *range(PROJECTIONS + 2, PROJECTIONS + 7)
-"""Rows of a table: mean, K fingerprints, mean square; forward adds range and place mean square; activations flat, off."""
+"""Rows of a table: mean, K fingerprints, mean square; forward adds range and place mean square; activations flat and
+off shares."""
 
 
 @functools.lru_cache(maxsize=256)

@@ -4,6 +4,7 @@ The order of the steps is the order of the code in `capture`: protect, run, diff
 """
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -88,7 +89,13 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
         with _naming_the_place(recorder):
             output = subject.model(*subject.args, **subject.kwargs)
         recorder.phase, recorder.stack[:] = "loss", [("", 0)]
-        run.outputs = sorted({node.index for tensor in output_tensors(output) if (node := recorder.node_of(tensor)) and node.index is not None})
+        run.outputs = sorted(
+            {
+                node.index
+                for tensor in output_tensors(output)
+                if (node := recorder.node_of(tensor)) and node.index is not None
+            }
+        )
         with _noting("raised in the loss"):
             value, run.loss = loss_of(output, subject.loss, subject.target, subject.seed)
         node = recorder.node_of(value)
@@ -101,7 +108,7 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
 
 def seed_everything(seed: int) -> None:
     """Seed torch, on every device: the default run is deterministic. Only ever called with randomness preserved."""
-    torch.random.manual_seed(seed)
+    torch.random.manual_seed(seed)  # noqa: TID251 - the user's modules draw from the global generator
 
 
 def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) -> None:
@@ -150,6 +157,8 @@ def eager() -> Iterator[None]:
     """Compiled parts run as the Python they came from; reentrant checkpoints as the kind autograd.grad can follow."""
     with ExitStack() as stack:
         if "torch._dynamo" in sys.modules:
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", message="Using `torch.compile\\(module\\)` when there are global hooks")
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         if (module := sys.modules.get("torch.utils.checkpoint")) is not None:
             stack.enter_context(_followable(module))
@@ -158,7 +167,7 @@ def eager() -> Iterator[None]:
 
 @contextmanager
 def _followable(module: Any) -> Iterator[None]:
-    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:  # noqa: FBT001 - as torch calls it
         return module.checkpoint(function, *args, use_reentrant=False, preserve_rng_state=preserve)
 
     module.CheckpointFunction.apply = staticmethod(apply)
@@ -191,7 +200,9 @@ def _naming_the_place(recorder: Recorder) -> Iterator[None]:
         path = recorder.stack[-1][0]
         last = recorder.records[-1] if recorder.records else None
         after = f", after {last.name} {last.shape}" if last is not None else ""
-        error.add_note(f"stepzero: raised in the forward of {path or 'the model itself'!r}{after}; the model is unchanged")
+        error.add_note(
+            f"stepzero: raised in the forward of {path or 'the model itself'!r}{after}; the model is unchanged"
+        )
         raise
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]  # its stub leaves it out
 
 from stepzero.core.trace import GradientFact, TensorFact
 from stepzero.measure.sampling import wide
@@ -40,7 +40,7 @@ class _Row:
 
 
 def state_of(tensor: Tensor) -> str:
-    """ready | meta | lazy | empty-storage | sharded."""
+    """Ready | meta | lazy | empty-storage | sharded."""
     if isinstance(tensor, UninitializedTensorMixin):
         return "lazy"
     if tensor.is_meta:
@@ -56,7 +56,8 @@ def named_tensors(model: nn.Module) -> list[tuple[str, str, Tensor, tuple[str, .
     """(name, kind, tensor, aliases) of every parameter and buffer, tied ones once under their first name."""
     first: dict[object, int] = {}
     rows: list[tuple[str, str, Tensor, list[str]]] = []
-    named = [(name, "parameter", value) for name, value in model.named_parameters(remove_duplicate=False)]
+    named: list[tuple[str, str, Tensor]] = []
+    named += [(name, "parameter", value) for name, value in model.named_parameters(remove_duplicate=False)]
     named += [(name, "buffer", value) for name, value in model.named_buffers(remove_duplicate=False)]
     for name, kind, tensor in named:
         key = _identity(tensor, kind)
@@ -144,7 +145,11 @@ class Facts:
             row.extremes = self._ledger.put(pair)
 
     def _summarise_large(self, rows: list[_Row]) -> None:
-        pieces = [row.flat.index_select(0, _positions(row.flat.numel(), row.flat.device)) for row in rows if row.flat is not None]
+        pieces = [
+            row.flat.index_select(0, _positions(row.flat.numel(), row.flat.device))
+            for row in rows
+            if row.flat is not None
+        ]
         sample = torch.stack(pieces)  # [T, SAMPLE]
         sample = sample.to(wide(sample))
         columns = [
@@ -231,7 +236,7 @@ def _is_subnormal(values: Tensor) -> Tensor:
 
 
 def spread_of(sample: Tensor) -> Tensor:
-    """1.4826 x median absolute deviation along the last axis: the standard deviation of a Gaussian, whatever its tails."""
+    """1.4826 x median absolute deviation along the last axis: a Gaussian's standard deviation, whatever its tails."""
     middle = sample.median(-1, keepdim=True).values
     return 1.4826 * (sample - middle).abs().median(-1).values
 

@@ -94,10 +94,10 @@ def batch_size(subject: Subject) -> int | None:
 
 def input_facts(subject: Subject) -> tuple[InputFact, ...]:
     """What the batch looks like; read from the (restored) batch with exact ranges and sampled channels."""
-    return tuple(_input_fact(name, tensor, subject.is_stand_in) for name, tensor in subject.named_inputs())
+    return tuple(_input_fact(name, tensor, is_stand_in=subject.is_stand_in) for name, tensor in subject.named_inputs())
 
 
-def _input_fact(name: str, tensor: Tensor, is_stand_in: bool) -> InputFact:
+def _input_fact(name: str, tensor: Tensor, *, is_stand_in: bool) -> InputFact:
     shape, is_float = tuple(tensor.shape), tensor.is_floating_point()
     fact = InputFact(name, shape, str(tensor.dtype)[6:], is_float, is_stand_in)
     axis = units.of_input(shape)
@@ -220,5 +220,3 @@ def _loss(run: "Run", operations: tuple[Operation, ...]) -> LossFact:
         logit_std=float(spread) if isinstance(spread, float) else None,
         reference=math.log(num_classes) if is_plain and num_classes else None,
     )
-
-

@@ -9,7 +9,7 @@ import random
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -119,6 +119,17 @@ def preserved_state() -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
+class _Saved(NamedTuple):
+    """One parameter object as it was."""
+
+    name: str
+    parameter: Tensor
+    alias: Tensor | None
+    requires_grad: bool
+    grad: Tensor | None
+    version: int
+
+
 class Snapshot:
     """Everything of one model that a forward or backward may change."""
 
@@ -126,21 +137,21 @@ class Snapshot:
         self.guard = guard
         self._modules = [(module, dict(module.__dict__), _containers(module)) for module in model.modules()]
         self._parameters = [
-            (name, parameter, _alias(parameter), parameter.requires_grad, parameter.grad, _version(parameter))
+            _Saved(name, parameter, _alias(parameter), parameter.requires_grad, parameter.grad, _version(parameter))
             for name, parameter in model.named_parameters(remove_duplicate=True)
         ]
         self._buffers = [(buffer, _alias(buffer), _copy(buffer)) for buffer in model.buffers()]
-        guard.protect(parameter for _, parameter, *_ in self._parameters)
-        for _, parameter, *_ in self._parameters:
+        guard.protect(saved.parameter for saved in self._parameters)
+        for saved in self._parameters:
             # A backward() inside the user's forward would add to an existing .grad in place.
-            parameter.grad = None
+            saved.parameter.grad = None
 
     def restore(self) -> None:
         """Put everything back; raise `IncompleteError` when a parameter was written behind the guard's back."""
         for module, attributes, containers in self._modules:
             _restore_attributes(module, attributes, containers)
         with torch.no_grad():
-            lost = [name for name, *rest in self._parameters if self._restore_parameter(*rest)]
+            lost = [saved.name for saved in self._parameters if self._restore_parameter(saved)]
             self.guard.restore()
             for buffer, alias, copy in self._buffers:
                 _restore_buffer(buffer, alias, copy)
@@ -150,16 +161,15 @@ class Snapshot:
                 "the model was changed: rebuild it, or check a copy (copy.deepcopy(model))"
             )
 
-    def _restore_parameter(
-        self, parameter: Tensor, alias: Tensor | None, requires_grad: bool, grad: Tensor | None, version: int
-    ) -> bool:
+    def _restore_parameter(self, saved: _Saved) -> bool:
         """Put one parameter object back; True when its values were written and no copy of them exists."""
+        parameter, alias = saved.parameter, saved.alias
         is_rebound = alias is not None and storage_pointer(parameter) != storage_pointer(alias)
         if alias is not None and (is_rebound or parameter.shape != alias.shape):
             parameter.data = alias
-        parameter.requires_grad_(requires_grad)
-        parameter.grad = grad
-        return _version(parameter) != version and not is_rebound and not self.guard.is_saved(parameter)
+        parameter.requires_grad_(saved.requires_grad)
+        parameter.grad = saved.grad
+        return _version(parameter) != saved.version and not is_rebound and not self.guard.is_saved(parameter)
 
 
 def _containers(module: nn.Module) -> dict[str, Any]:

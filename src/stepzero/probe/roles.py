@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from stepzero.probe.nodes import Record
 
 _DIVISORS = frozenset("rsqrt sqrt norm vector_norm linalg_vector_norm linalg_norm std var reciprocal pow".split())
-_PLAIN = frozenset(["weighted", "norm", "pool", "view", "dropout", "join"])
+_PLAIN = frozenset(["weighted", "product", "norm", "pool", "view", "dropout", "join"])
+_STREAM = frozenset(["norm", "residual", "projection-residual", "gate"])
 _THROUGH = frozenset(["view", "dropout", "join"])
 _NEUTRAL = frozenset(["clamp", "clamp_min", "clip", "where", "masked_fill", "to", "nan_to_num", "masked_scatter"])
 
@@ -85,7 +86,7 @@ def _is_projected(records: list[Record], a: int, b: int) -> bool:
 
 
 def _plain_chain(records: list[Record], index: int) -> list[int]:
-    """``index`` and what it comes from through operations without nonlinearity, at most six weighted or norm steps back."""
+    """``index`` and what it comes from through linear operations, at most six weighted or norm steps back."""
     chain, budget = [index], 6
     while records[index].kind in _PLAIN and budget:
         live = _live(records, records[index])
@@ -130,6 +131,8 @@ def _heads(records: list[Record], outputs: set[int], loss: int | None) -> set[in
         if record.kind == "weighted" and record.from_input:
             heads.add(record.index)
             continue
+        if record.role in _STREAM or record.kind == "attention" or not record.is_float:
+            continue  # behind a norm, a residual stream or a gate there is no single head
         for source in record.inputs:
             if source not in seen:
                 seen.add(source)
@@ -137,9 +140,7 @@ def _heads(records: list[Record], outputs: set[int], loss: int | None) -> set[in
     return heads
 
 
-def _consumer(
-    records: list[Record], readers: list[list[int]], start: int, outputs: set[int]
-) -> tuple[str, int | None]:
+def _consumer(records: list[Record], readers: list[list[int]], start: int, outputs: set[int]) -> tuple[str, int | None]:
     """Name of what reads the result first, looking through views, dropout, biases and constant factors."""
     seen, stack = {start}, [start]
     while stack:
@@ -159,6 +160,8 @@ def _consumer(
 
 
 def _consumer_name(record: Record) -> str:
+    if record.in_loss or record.kind == "loss":
+        return "loss"
     if record.kind in _THROUGH or record.name in _NEUTRAL or record.role in ("bias", "scale"):
         return ""
     if record.kind == "activation":
