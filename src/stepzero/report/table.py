@@ -159,14 +159,15 @@ def _records(
 
 
 def _facts(texts: Sequence[str], width: int) -> list[str]:
-    """Lay ``texts`` out on lines of at most ``width`` columns, so that records align with each other."""
-    lines, line = [], "   "
-    for text in texts:
-        if cells(line) + 2 + cells(text) > width and line.strip():
-            lines.append(line.rstrip())
-            line = "   "
-        line += " " + text + " "
-    return [*lines, line.rstrip()]
+    """Lay ``texts`` out as a grid of at most ``width`` columns with lines as even as they can be."""
+    for per_line in range(len(texts), 0, -1):
+        rows = [texts[start : start + per_line] for start in range(0, len(texts), per_line)]
+        sizes = [max(cells(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
+        is_even = len(rows) * (per_line - 1) < len(texts)  # one fewer a line would not fit in as many lines
+        if per_line == 1 or (is_even and 4 + sum(sizes) + 2 * (per_line - 1) <= width):
+            lines = ["  ".join(pad(text, size) for text, size in zip(row, sizes, strict=False)) for row in rows]
+            return [f"    {line.rstrip()}" for line in lines]
+    return []
 
 
 def _gap(gap: Gap, marks: dict[int, str]) -> str:
