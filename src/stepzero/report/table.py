@@ -7,7 +7,7 @@ from stepzero.core.finding import RANK
 from stepzero.core.outcome import LayerRow, Report
 from stepzero.report import numbers
 from stepzero.report.collapse import Gap, Shown, collapse
-from stepzero.report.style import Paint, cells, clean, pad, shorten, wrap
+from stepzero.report.style import Paint, cells, clean, flow, pad, shorten, wrap
 
 WIDE = 100
 """Columns from which a table is drawn; below, records."""
@@ -151,9 +151,9 @@ def _records(
         if isinstance(item, Gap):
             lines += [paint(line, "dim") for line in wrap(_gap(item, marks), width, "      ", first="  ")]
             continue
-        what = f"  {_operation(item)} {numbers.shape(item.shape)}" + (f" → {item.consumer}" if item.consumer else "")
-        head = paint(clean(item.path), "bold") + clean(what).rjust(len(what))
-        lines.append(_marked(head, item, marks, paint))
+        what = f"{_operation(item)} {numbers.shape(item.shape)}" + (f" → {item.consumer}" if item.consumer else "")
+        head, *rest = flow([("", clean(item.path), "bold"), ("  ", clean(what), "")], width - 4, paint)
+        lines += [_marked(head, item, marks, paint), *(f"    {line}" for line in rest)]
         lines += _facts([f"{column.title} {pad(column.text(item), size)}" for column, size in facts], width)
     return lines + [paint(line, "dim") for line in wrap(LEGEND, width, "  ")]
 

@@ -45,7 +45,8 @@ def _incomplete(report: Report, width: int, paint: Paint) -> list[str]:
     """The reasons why this report is no verdict, above everything else."""
     if report.is_complete:
         return []
-    lines = [paint("INCOMPLETE", "warning") + "  this is not a verdict: part of the check could not be done"]
+    first, *lines = wrap("INCOMPLETE  this is not a verdict: part of the check could not be done", width, "    ", "")
+    lines = [first.replace("INCOMPLETE", paint("INCOMPLETE", "warning"), 1), *lines]
     for reason in report.coverage.incomplete:
         lines += wrap(_reason(reason), width, "    ", first="  - ")
     return [*lines, ""]
