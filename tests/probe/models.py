@@ -60,7 +60,12 @@ def inplace_relu() -> Any:
 @case
 def convolution_with_batch_norm() -> Any:
     model = nn.Sequential(
-        nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(128, 5)
+        nn.Conv2d(3, 8, 3, padding=1),
+        nn.BatchNorm2d(8),
+        nn.ReLU(True),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(128, 5),
     )
     target = torch.randint(0, 5, (6,))
     return model, torch.randn(6, 3, 8, 8), lambda output: F.cross_entropy(output, target)
@@ -69,7 +74,10 @@ def convolution_with_batch_norm() -> Any:
 @case
 def grouped_and_transposed() -> Any:
     model = nn.Sequential(
-        nn.Conv2d(8, 16, 3, stride=2, groups=4), nn.GELU(), nn.ConvTranspose2d(16, 8, 4, stride=2), nn.Conv1d(8, 8, 1, groups=8)
+        nn.Conv2d(8, 16, 3, stride=2, groups=4),
+        nn.GELU(),
+        nn.ConvTranspose2d(16, 8, 4, stride=2),
+        nn.Conv1d(8, 8, 1, groups=8),
     )
     model[3] = nn.Conv2d(8, 8, 3, groups=8)
     return model, torch.randn(4, 8, 12, 12), mean_square
@@ -134,7 +142,9 @@ def reused_module() -> Any:
 
 @case
 def tied_embedding() -> Any:
-    model = nn.Sequential(OrderedDict(embed=nn.Embedding(20, 8, padding_idx=0), mix=nn.Linear(8, 8), head=nn.Linear(8, 20, bias=False)))
+    model = nn.Sequential(
+        OrderedDict(embed=nn.Embedding(20, 8, padding_idx=0), mix=nn.Linear(8, 8), head=nn.Linear(8, 20, bias=False))
+    )
     model.head.weight = model.embed.weight
     tokens = torch.randint(0, 20, (4, 5))
     return model, tokens, lambda output: F.cross_entropy(output.flatten(0, 1), tokens.flatten())
@@ -220,7 +230,9 @@ def weight_norms() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         old = nn.utils.weight_norm(nn.Linear(8, 8))
-    model = nn.Sequential(parametrizations.weight_norm(nn.Linear(8, 8)), parametrizations.spectral_norm(nn.Linear(8, 8)), nn.Tanh(), old)
+    model = nn.Sequential(
+        parametrizations.weight_norm(nn.Linear(8, 8)), parametrizations.spectral_norm(nn.Linear(8, 8)), nn.Tanh(), old
+    )
     return model, torch.randn(16, 8), mean_square
 
 
@@ -253,7 +265,11 @@ def nested_output() -> Any:
     def forward(self: Any, x: Tensor) -> Any:
         return {"pair": (self.a(x), [self.b(x)])}
 
-    return Lambda(forward, a=nn.Linear(8, 8), b=nn.Linear(8, 4)), torch.randn(8, 8), lambda out: out["pair"][0].pow(2).sum()
+    return (
+        Lambda(forward, a=nn.Linear(8, 8), b=nn.Linear(8, 4)),
+        torch.randn(8, 8),
+        lambda out: out["pair"][0].pow(2).sum(),
+    )
 
 
 @case

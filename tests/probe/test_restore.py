@@ -26,7 +26,12 @@ def picture(model: nn.Module) -> dict[str, Any]:
     """Everything about a model that the promise covers; written without stepzero."""
     seen: dict[str, Any] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        seen[f"parameter {name}"] = bits(parameter), parameter.requires_grad, bits(parameter.grad), parameter._backward_hooks
+        seen[f"parameter {name}"] = (
+            bits(parameter),
+            parameter.requires_grad,
+            bits(parameter.grad),
+            parameter._backward_hooks,
+        )
     for name, buffer in model.named_buffers(remove_duplicate=False):
         seen[f"buffer {name}"] = bits(buffer)
     for path, module in model.named_modules():
