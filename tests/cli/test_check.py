@@ -32,6 +32,12 @@ def test_flags_reach_the_check(api):
     assert isinstance(api.asked.made[0], torch.nn.Module)
 
 
+def test_a_stand_in_is_told_in_the_report():
+    text = run("check", "app.mlp:build", "--batch", "randn(2,4)").stdout
+    assert "- batch randn(2,4): random numbers, a stand-in for data" in text
+    assert "stand-in" not in run("check", "app.mlp:build").stdout
+
+
 def test_without_flags_the_defaults_of_the_check_hold(api):
     run("check", "app.mlp:build")
     assert (api.asked.select, api.asked.ignore, api.asked.batch, api.asked.loss) == (None, None, None, None)

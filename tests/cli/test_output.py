@@ -91,16 +91,14 @@ def test_progress_is_one_line_that_is_cleared(bare):
     bare.setattr(sys, "stderr", terminal)
     progress = output.Progress()
     progress("one forward")
-    progress.note("a stand-in")
     progress.clear()
     assert progress.stage == "one forward"
-    assert terminal.getvalue() == ("\r\x1b[2Kone forward ...\r\x1b[2Kstepzero: a stand-in\n\r\x1b[2K")
+    assert terminal.getvalue() == ("\r\x1b[2Kone forward ...\r\x1b[2K")
 
 
 def test_progress_is_silent_off_a_terminal_and_on_other_ranks(bare, capsys):
     progress = output.Progress()
     progress("x")
-    progress.note("y")
     progress.clear()
     assert capsys.readouterr().err == ""
     terminal = Terminal()

@@ -36,11 +36,18 @@ def test_pad_counts_wide_characters_twice():
     assert cells("层a") == 3
 
 
-@given(st.text(alphabet="abcdef.", max_size=60), st.integers(3, 40))
-def test_shorten_keeps_to_the_width_and_both_ends(text, columns):
+@given(st.text(alphabet="abcdef.0123", max_size=60), st.integers(3, 40))
+def test_shorten_keeps_to_the_width_and_to_the_end(text, columns):
     short = shorten(text, columns)
     assert len(short) <= columns
-    assert short == text or (text.startswith(short.split("…")[0]) and text.endswith(short.split("…")[1]))
+    assert short == text or text.endswith(short.split("…")[-1].rpartition(".")[2])
+
+
+def test_shorten_keeps_numbers_and_the_last_name():
+    path = "transformer.encoder.layers.11.self_attn.out_proj"
+    assert shorten(path, 48) == path
+    assert shorten(path, 40) == "t.encoder.layers.11.self_attn.out_proj"
+    assert shorten(path, 26) == "t.e.l.11.s.out_proj"
 
 
 def test_flow_breaks_between_pieces_only():

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,8 +118,6 @@ def _checked(request: Request, progress: output.Progress) -> Report:
     try:
         progress(f"importing {request.target}")
         found = target.resolve(request.target, batch=request.batch, loss=request.loss, seed=request.seed)
-        for note in found.notes:
-            progress.note(note)
         report: Report = stepzero.api.check(found.subject, **_asked(found, request), progress=progress)
     except StepzeroError:
         raise
@@ -130,7 +128,7 @@ def _checked(request: Request, progress: output.Progress) -> Report:
         raise TargetError(f"{request.target} failed while it ran: {type(error).__name__}: {reason}") from error
     finally:
         sys.argv = arguments
-    return report
+    return replace(report, conditions=(*found.notes, *report.conditions))
 
 
 def _asked(found: Any, request: Request) -> dict[str, Any]:

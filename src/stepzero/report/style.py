@@ -74,8 +74,17 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
     return space + text if right else text + space
 
 
-def shorten(text: str, columns: int) -> str:
-    """Cut the middle out of ``text`` when it is longer than ``columns`` terminal cells; both ends tell layers apart."""
+def shorten(path: str, columns: int) -> str:
+    """Fit a dotted path into ``columns`` cells: leading names to their first letter, then a cut in the middle.
+
+    Numbers stay: ``transformer.h.11.attn.c_proj`` becomes ``t.h.11.attn.c_proj``.
+    """
+    parts = path.split(".")
+    for index, part in enumerate(parts[:-1]):
+        if cells(".".join(parts)) <= columns:
+            break
+        parts[index] = part if part.isdigit() else part[:1]
+    text = ".".join(parts)
     if cells(text) <= columns:
         return text
     tail = (columns - 1) * 2 // 3
