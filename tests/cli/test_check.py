@@ -135,6 +135,11 @@ def test_a_file_takes_the_report_instead_of_stdout(folder):
     assert json.loads((folder / "out.json").read_text())["model"] == "app.mlp:build"
 
 
+def test_a_dash_is_stdout(folder):
+    assert run("check", "app.mlp:build", "-o", "-").stdout.endswith("seed 0\n")
+    assert not (folder / "-").exists()
+
+
 def test_verbose_reaches_the_renderer(api):
     api.findings = tuple(fault() for _ in range(5))
     assert "-v tells each" in run("check", "app.mlp:build").stdout

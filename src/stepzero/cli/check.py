@@ -46,7 +46,14 @@ class Request:
     help="The severity from which the exit code is 1.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="Report as this.")
-@click.option("-o", "--output", "file", type=click.Path(path_type=Path), metavar="FILE", help="Write the report here.")
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the report here; - is stdout.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of every draw.")
 @click.option(
     "--timeout",
@@ -81,6 +88,8 @@ def command(
     from stepzero.rules import ALL  # noqa: PLC0415 - --help does not need the rules
 
     chosen, left_out = codes.selected(codes.split(select), codes.split(extend_select), codes.split(ignore), ALL)
+    if file == Path("-"):
+        file = None
     if file is not None:
         output.check_writable(file)
     request = Request(target, batch, loss, chosen, left_out, seed, deep)
