@@ -15,7 +15,7 @@ from stepzero.probe.restore import preserved_randomness, preserved_state
 from stepzero.probe.subject import Subject, subject_of, unwrapped
 
 _TORCH = str(Path(torch.__file__).parent)
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parent.parent)
 
 
 def build(
