@@ -127,11 +127,8 @@ def _summary(verdicts: list[Verdict]) -> None:
     changed = sum(bool(verdict.changed) for verdict in verdicts)
     wrong = sum(bool(verdict.wrong) for verdict in verdicts)
     alarms = sum(bool(verdict.false_alarms) for verdict in verdicts)
-    print(
-        f"\n{len(verdicts)} models, {len(bad)} bad: {crashes} crashed, {changed} changed, {wrong} wrong, {alarms} with errors; ",
-        end="",
-    )
-    print(f"median check/step ratio {middle:.1f}")
+    counts = f"{crashes} crashed, {changed} changed, {wrong} wrong, {alarms} with errors"
+    print(f"\n{len(verdicts)} models, {len(bad)} bad: {counts}; median check/step ratio {middle:.1f}")
     for verdict in bad:
         for said in verdict.false_alarms[:3]:
             print(f"  {verdict.key}: {said.code} {', '.join(said.where)}: {said.message}")
