@@ -1,7 +1,7 @@
 """A bounded, evenly spaced sample of a tensor, laid out as rows (positions) x units.
 
 Shapes: R rows = samples x places, U units. The sample is what keeps the cost of looking independent of the size
-of an activation: at most `MAX_ROWS` positions and about `MAX_ELEMENTS` numbers are read.
+of an activation: at most `ACTIVATION_ROWS` positions and about `MAX_ELEMENTS` numbers are read.
 """
 
 import functools
@@ -10,7 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-MAX_ROWS = 128
+ROWS = 64
+"""Positions read of an ordinary result: a mean square to 18 % a unit, and much better over a layer's units."""
+ACTIVATION_ROWS = 128
+"""Positions read of an activation, where the rare event counts: a unit on at 3 % of positions is seen to be alive."""
 MIN_ROWS = 64
 MAX_ELEMENTS = 1 << 15
 MAX_UNITS = 4096
@@ -36,13 +39,13 @@ class Plan:
 
 
 @functools.lru_cache(maxsize=4096)
-def plan_of(shape: tuple[int, ...], unit_axis: int) -> Plan | None:
+def plan_of(shape: tuple[int, ...], unit_axis: int, rows: int = ROWS) -> Plan | None:
     """Plan the reading of ``shape``; None for an empty tensor. ``unit_axis`` must be a valid non-negative axis."""
     if 0 in shape or not shape:
         return None
     others = [axis for axis in range(len(shape)) if axis != unit_axis]
     units = min(shape[unit_axis], MAX_UNITS)
-    budget = max(MIN_ROWS, min(MAX_ROWS, MAX_ELEMENTS // units))
+    budget = max(MIN_ROWS, min(rows, MAX_ELEMENTS // units))
     counts = _spread(tuple(shape[axis] for axis in others), budget)
     order = (*others, unit_axis)
     counts = (*counts, units)

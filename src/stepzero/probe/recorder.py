@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from stepzero.measure import slope
-from stepzero.measure.sampling import Plan, plan_of, rows_of, wide
+from stepzero.measure.sampling import ACTIVATION_ROWS, ROWS, Plan, plan_of, rows_of, wide
 from stepzero.probe import units, views
 from stepzero.probe.nodes import Node, Record, View
 from stepzero.probe.restore import Guard, storage_pointer
@@ -249,7 +249,8 @@ class Recorder(TorchFunctionMode):
 
     def _measure(self, record: Record, tensor: Tensor, flatness: tuple[Plan, Tensor, Tensor] | None = None) -> None:
         axis = record.unit_axis
-        plan = plan_of(record.shape, axis) if axis is not None else None
+        rows = ACTIVATION_ROWS if record.kind == "activation" else ROWS
+        plan = plan_of(record.shape, axis, rows) if axis is not None else None
         if plan is None:
             return
         try:
@@ -285,7 +286,7 @@ class Recorder(TorchFunctionMode):
             if node
             else None
         )
-        plan = plan_of(tuple(z.shape), axis) if axis is not None else None
+        plan = plan_of(tuple(z.shape), axis, ACTIVATION_ROWS) if axis is not None else None
         if plan is None or not self._is_sampled(spec):
             return None
         quiet = {key: value for key, value in kwargs.items() if key not in ("inplace", "input")}

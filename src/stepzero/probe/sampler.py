@@ -14,8 +14,8 @@ from stepzero.measure import signal
 from stepzero.measure.sampling import Plan, rows_of
 from stepzero.probe.transfer import Ledger
 
-PENDING = 1 << 19
-"""Numbers held back before a summary: 2 MiB of float32."""
+PENDING = 1 << 18
+"""Numbers held back before a summary: 1 MiB of float32."""
 
 Key = tuple[Plan, bool, bool, torch.device, torch.dtype]
 

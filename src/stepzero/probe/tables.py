@@ -1,0 +1,70 @@
+"""From the fetched tables of statistics to one frozen Signal for each sample."""
+
+import math
+
+import torch
+
+from stepzero.core.trace import Signal
+from stepzero.core.vector import Vector
+from stepzero.measure.signal import FLAT, HIGH, LOW, MEAN, OFF, PLACE, SQUARE, batch_share
+from stepzero.probe.sampler import Measured
+from stepzero.probe.transfer import Ledger, vector
+
+
+class Tables:
+    """Cuts the fetched tables apart; what a whole group of samples can share is worked out once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._groups: dict[int, tuple[bytes, list[list[float]], list[list[float]]]] = {}
+
+    def signal(self, measured: Measured) -> Signal:
+        """The frozen statistics of one sample."""
+        plan, width = measured.plan, measured.plan.units
+        height = _height(measured)
+        data, group_means, group_ranges = self._group(measured, height)
+        means, (low, high) = group_means[measured.place], group_ranges[measured.place]
+        start, step = measured.place * height * width * 8, width * 8
+        rows = [Vector(data[start + row * step : start + (row + 1) * step]) for row in range(height)]
+        flat, off = _slopes(measured, self._ledger, rows)
+        return Signal(
+            rows=plan.rows,
+            samples=plan.samples,
+            units=width,
+            rms=math.sqrt(means[SQUARE]) if means[SQUARE] >= 0 else math.nan,
+            mean=means[MEAN],
+            low=low,
+            high=high,
+            batch_share=batch_share(means[SQUARE], means[PLACE], plan.samples) if measured.is_forward else None,
+            unit_mean=rows[MEAN],
+            unit_square=rows[SQUARE],
+            fingerprint=Vector(data[start + step : start + SQUARE * step]),
+            unit_low=rows[LOW] if measured.is_forward else Vector(),
+            unit_high=rows[HIGH] if measured.is_forward else Vector(),
+            flat_share=flat,
+            off_share=off,
+            nonfinite=not math.isfinite(means[SQUARE]),
+        )
+
+    def _group(self, measured: Measured, height: int) -> tuple[bytes, list[list[float]], list[list[float]]]:
+        if measured.ticket not in self._groups:
+            flat = self._ledger.tensor(measured.ticket)
+            table = flat.view(-1, height, measured.plan.units)
+            ranges = [[math.nan, math.nan]] * table.shape[0]
+            if measured.is_forward:
+                ranges = torch.stack([table[:, LOW].amin(1), table[:, HIGH].amax(1)], 1).tolist()
+            self._groups[measured.ticket] = vector(flat).data, table.mean(2).tolist(), ranges
+        return self._groups[measured.ticket]
+
+
+def _height(measured: Measured) -> int:
+    if not measured.is_forward:
+        return SQUARE + 1
+    return OFF + 1 if measured.has_off else PLACE + 1
+
+
+def _slopes(measured: Measured, ledger: Ledger, rows: list[Vector]) -> tuple[Vector, Vector]:
+    if measured.flat_tickets is not None:
+        flat, off = measured.flat_tickets
+        return vector(ledger.tensor(flat)), vector(ledger.tensor(off))
+    return (rows[FLAT], rows[OFF]) if measured.has_off else (Vector(), Vector())
