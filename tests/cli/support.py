@@ -85,11 +85,11 @@ class FakeApi(ModuleType):
         self.incomplete: tuple[NotChecked, ...] = ()
         self.error: BaseException | None = None
 
-    def check(self, model_or_factory, **asked) -> Report:
+    def check(self, model, **asked) -> Report:
         """Build as the real one does, and report what the test wants."""
         from torch import nn
 
-        made = model_or_factory if isinstance(model_or_factory, nn.Module) else model_or_factory()
+        made = model if isinstance(model, nn.Module) else model()
         self.asked = SimpleNamespace(made=made, **asked)
         asked["progress"]("measuring")
         if self.error is not None:

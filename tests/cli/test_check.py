@@ -277,7 +277,7 @@ def test_a_call_that_never_returns_to_python_is_stopped(folder):
     )
     code = (
         "import sys, torch, types\n"
-        "api = types.ModuleType('stepzero.api'); api.check = lambda model_or_factory, **asked: model_or_factory()\n"
+        "api = types.ModuleType('stepzero.api'); api.check = lambda model, **asked: model()\n"
         "import stepzero; stepzero.api = sys.modules['stepzero.api'] = api\n"
         "rules = types.ModuleType('stepzero.rules'); rules.ALL = ()\nsys.modules['stepzero.rules'] = rules\n"
         "from stepzero.cli import deadline, main\ndeadline.GRACE = 0.2\nmain()"

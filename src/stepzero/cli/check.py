@@ -136,7 +136,7 @@ def _checked(request: Request, progress: output.Progress) -> Report:
 def _call(found: Any, request: Request) -> dict[str, Any]:
     """Keyword arguments of `stepzero.api.check`."""
     return {
-        "model_or_factory": found.subject,
+        "model": found.subject,
         "batch": found.batch,
         "loss": found.loss,
         "target": found.target,

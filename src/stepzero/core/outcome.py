@@ -1,12 +1,10 @@
 """The outcome of a check: a Report."""
 
 import importlib
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
+from stepzero.core import serial
 from stepzero.core.finding import RANK, Finding, Severity
 
 _GATES = {"error": RANK["error"], "warning": RANK["warning"], "never": -1}
@@ -126,16 +124,12 @@ class Report:
 
     def to_json(self, *, indent: int = 2) -> str:
         """Serialise; non-finite numbers become the strings 'nan', 'inf', '-inf', so that the output is pure JSON."""
-        plain = _finite(msgspec.to_builtins(self))
-        return msgspec.json.format(msgspec.json.encode(plain), indent=indent).decode()
+        return serial.dump(self, indent=indent)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Report":
         """Read back what `to_json` wrote; raises `ValueError` with the place when the text is not a report."""
-        try:
-            return msgspec.convert(msgspec.json.decode(text), cls, strict=False)
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"not a stepzero report: {error}") from error
+        return serial.load(text, cls, "report")
 
     def to_text(self, width: int = 100) -> str:
         """Render as plain text of at most ``width`` columns."""
@@ -151,13 +145,3 @@ class Report:
 def _renderer(name: str) -> Any:
     """Look a renderer up by name at call time: core knows that renderers exist, not which."""
     return importlib.import_module(f"stepzero.report.{name}")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

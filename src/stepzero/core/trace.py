@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
+from stepzero.core import serial
 from stepzero.core.vector import Vector
 
 Attribute: TypeAlias = int | float | bool | str | tuple[int, ...] | None
@@ -110,7 +111,8 @@ class Operation:
     forward: Signal | None = None
     backward: Signal | None = None
     role: str = ""
-    """residual | projection-residual | gate | bias | scale | norm | head | output; empty when it plays none of them."""
+    """residual | projection-residual | gate | self-gate (an activation written out: x * sigmoid(x)) | arithmetic
+    (x + x^3) | bias | scale | norm | head; empty when it plays none of them."""
     consumer: str = ""
     """Weighted operations: what reads the result first: an activation's name, norm, residual, gate, softmax, attention,
     weighted, product, loss, output."""
@@ -279,6 +281,15 @@ class Trace:
     seed: int = 0
     torch: str = ""
     version: int = 1
+
+    def to_json(self, *, indent: int = 0) -> str:
+        """Serialise; Vectors are base64 of little-endian float64."""
+        return serial.dump(self, indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Trace":
+        """Read back what `to_json` wrote; raises `ValueError` with the place when the text is no trace."""
+        return serial.load(text, cls, "trace")
 
     def parameter(self, name: str) -> TensorFact:
         """Return the fact of a parameter by its name."""

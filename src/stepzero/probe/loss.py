@@ -37,7 +37,7 @@ def loss_of(output: Any, loss: Any, target: Any, seed: int) -> tuple[Tensor, Los
     elif loss is not None:
         value, fact = _given(output, loss, target), LossFact("given", _name(loss), None)
     elif (own := own_loss(output)) is not None:
-        value, fact = own, LossFact("model", "model's own .loss", None, "loss: the model's own .loss output")
+        value, fact = own, LossFact("model", "model's own .loss", None, "the model's own .loss output")
     elif target is not None:
         value, fact = _inferred(output, target)
     else:
@@ -133,7 +133,7 @@ def _inferred(output: Any, target: Any) -> tuple[Tensor, LossFact]:
         raise LossError(f"target: expected a tensor to infer a loss from, got {type(target).__name__}; pass loss=")
     name = _fitting(value, target)
     kind = f"{tuple(target.shape)} {str(target.dtype)[6:]}"
-    note = f"loss: {name} assumed from output {tuple(value.shape)} and target {kind}"
+    note = f"{name} assumed from output {tuple(value.shape)} and target {kind}"
     target = target.to(value.dtype) if name != "cross_entropy" else target
     shaped = target.view(value.shape) if target.numel() == value.numel() and name != "cross_entropy" else target
     return _apply(NAMED[name], name, value, shaped), LossFact("inferred", name, None, note)
@@ -161,7 +161,7 @@ def _surrogate(output: Any, seed: int) -> tuple[Tensor, LossFact]:
     for tensor in tensors:
         cotangent = torch.randn(tensor.shape, generator=generator, dtype=torch.float32).to(tensor.device)
         total = total + (tensor.float() * cotangent).sum() / math.sqrt(max(1, tensor.numel()))
-    note = "loss: none given; random cotangents at the output, so nothing is said about the loss itself"
+    note = "none given; random cotangents at the output, so nothing is said about the loss itself"
     return total, LossFact("surrogate", "random cotangents", None, note)
 
 
