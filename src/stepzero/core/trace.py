@@ -41,7 +41,9 @@ class Signal:
     """Mean square over positions, per unit."""
     fingerprint: Vector
     unit_low: Vector = Vector()
+    """Activations only: smallest response, per unit."""
     unit_high: Vector = Vector()
+    """Activations only: largest response, per unit."""
     flat_share: Vector = Vector()
     """Activations only: share of positions where abs(phi'(z)) < 0.1 max abs(phi'), per unit."""
     off_share: Vector = Vector()

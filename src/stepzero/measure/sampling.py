@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-ROWS = 64
+ROWS = 32
 """Positions read of an ordinary result: a mean square to 18 % a unit, and much better over a layer's units."""
-ACTIVATION_ROWS = 128
+ACTIVATION_ROWS = 64
 """Positions read of an activation, where the rare event counts: a unit on at 3 % of positions is seen to be alive."""
-MIN_ROWS = 64
+MIN_ROWS = 32
 MAX_ELEMENTS = 1 << 15
 MAX_UNITS = 4096
 MIN_SAMPLES = 16

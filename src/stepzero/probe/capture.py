@@ -80,6 +80,7 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
     run.conditions += set_modes(subject.model)
     seed_everything(subject.seed)
     with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(eager())
         stack.enter_context(_module_path(recorder))

@@ -14,8 +14,10 @@ from stepzero.measure import signal
 from stepzero.measure.sampling import Plan, rows_of
 from stepzero.probe.transfer import Ledger
 
-PENDING = 1 << 18
-"""Numbers held back before a summary: 1 MiB of float32."""
+PENDING = 1 << 20
+"""Numbers held back before a summary: 4 MiB of float32."""
+TOGETHER = 1 << 17
+"""Numbers summarised in one go, as float64 and its square: 2 MiB."""
 
 Key = tuple[Plan, bool, bool, torch.device, torch.dtype]
 
@@ -55,10 +57,16 @@ class Sampler:
     def flush(self) -> None:
         """Summarise everything queued."""
         for (plan, is_forward, has_off, *_), members in self._groups.items():
-            stacked = torch.stack([sample for _, sample in members])
-            table = signal.summary(stacked, plan, with_range=is_forward, with_off=has_off)
-            ticket = self._ledger.put(table)
-            for place, (measured, _) in enumerate(members):
-                measured.ticket, measured.place = ticket, place
+            step = max(1, TOGETHER // (plan.rows * plan.units))
+            for start in range(0, len(members), step):
+                self._summarise(members[start : start + step], plan, is_forward=is_forward, has_off=has_off)
         self._groups.clear()
         self._pending = 0
+
+    def _summarise(
+        self, members: list[tuple[Measured, Tensor]], plan: Plan, *, is_forward: bool, has_off: bool
+    ) -> None:
+        stacked = torch.stack([sample for _, sample in members])
+        ticket = self._ledger.put(signal.summary(stacked, plan, with_range=is_forward, with_off=has_off))
+        for place, (measured, _) in enumerate(members):
+            measured.ticket, measured.place = ticket, place

@@ -1,6 +1,7 @@
 """From the fetched tables of statistics to one frozen Signal for each sample."""
 
 import math
+from collections.abc import Callable
 
 import torch
 
@@ -9,6 +10,8 @@ from stepzero.core.vector import Vector
 from stepzero.measure.signal import FLAT, HIGH, LOW, MEAN, OFF, PLACE, SQUARE, batch_share
 from stepzero.probe.sampler import Measured
 from stepzero.probe.transfer import Ledger, vector
+
+NONE = Vector()
 
 
 class Tables:
@@ -25,8 +28,12 @@ class Tables:
         data, group_means, group_ranges = self._group(measured, height)
         means, (low, high) = group_means[measured.place], group_ranges[measured.place]
         start, step = measured.place * height * width * 8, width * 8
-        rows = [Vector(data[start + row * step : start + (row + 1) * step]) for row in range(height)]
-        flat, off = _slopes(measured, self._ledger, rows)
+
+        def row(index: int) -> Vector:
+            return Vector(data[start + index * step : start + (index + 1) * step])
+
+        flat, off = self._slopes(measured, row)
+        keeps_range = measured.is_forward and len(flat) > 0
         return Signal(
             rows=plan.rows,
             samples=plan.samples,
@@ -36,15 +43,21 @@ class Tables:
             low=low,
             high=high,
             batch_share=batch_share(means[SQUARE], means[PLACE], plan.samples) if measured.is_forward else None,
-            unit_mean=rows[MEAN],
-            unit_square=rows[SQUARE],
+            unit_mean=row(MEAN),
+            unit_square=row(SQUARE),
             fingerprint=Vector(data[start + step : start + SQUARE * step]),
-            unit_low=rows[LOW] if measured.is_forward else Vector(),
-            unit_high=rows[HIGH] if measured.is_forward else Vector(),
+            unit_low=row(LOW) if keeps_range else NONE,
+            unit_high=row(HIGH) if keeps_range else NONE,
             flat_share=flat,
             off_share=off,
             nonfinite=not math.isfinite(means[SQUARE]),
         )
+
+    def _slopes(self, measured: Measured, row: Callable[[int], Vector]) -> tuple[Vector, Vector]:
+        if measured.flat_tickets is not None:
+            flat, off = measured.flat_tickets
+            return vector(self._ledger.tensor(flat)), vector(self._ledger.tensor(off))
+        return (row(FLAT), row(OFF)) if measured.has_off else (NONE, NONE)
 
     def _group(self, measured: Measured, height: int) -> tuple[bytes, list[list[float]], list[list[float]]]:
         if measured.ticket not in self._groups:
@@ -61,10 +74,3 @@ def _height(measured: Measured) -> int:
     if not measured.is_forward:
         return SQUARE + 1
     return OFF + 1 if measured.has_off else PLACE + 1
-
-
-def _slopes(measured: Measured, ledger: Ledger, rows: list[Vector]) -> tuple[Vector, Vector]:
-    if measured.flat_tickets is not None:
-        flat, off = measured.flat_tickets
-        return vector(ledger.tensor(flat)), vector(ledger.tensor(off))
-    return (rows[FLAT], rows[OFF]) if measured.has_off else (Vector(), Vector())
