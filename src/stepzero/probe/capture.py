@@ -23,6 +23,7 @@ from stepzero.probe.restore import Guard, Snapshot, preserved_randomness, preser
 from stepzero.probe.sampler import Sampler
 from stepzero.probe.subject import Subject
 from stepzero.probe.transfer import Ledger
+from stepzero.probe.vocabulary import opened
 
 
 @dataclass
@@ -123,7 +124,8 @@ def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) ->
             run.conditions.append("the loss does not depend on any trainable parameter through a derivative")
         return
     with _noting("raised in the backward pass"):
-        gradients = torch.autograd.grad(value, [parameter for _, parameter in named], allow_unused=True)
+        # Opened, so that the mode stays on: a checkpoint's second forward must run as the first one did.
+        gradients = opened(torch.autograd.grad)(value, [parameter for _, parameter in named], allow_unused=True)
     run.has_backward = True
     with torch._C.DisableTorchFunction():
         for (name, _), gradient in zip(named, gradients, strict=True):
