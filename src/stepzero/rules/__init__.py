@@ -5,11 +5,13 @@ from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
+from stepzero.rules.symmetry.constant_weight import constant_weight
 
 ALL: tuple[Rule, ...] = (
     non_finite_value,
     unwritten_memory,
     outlier_value,
     unmaterialised_tensor,
+    constant_weight,
 )
 """Every rule, by code."""
