@@ -5,6 +5,9 @@ from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
+from stepzero.rules.signal.dead_units import dead_units
+from stepzero.rules.signal.saturated_units import saturated_units
+from stepzero.rules.signal.signal_drift import signal_drift
 from stepzero.rules.symmetry.constant_weight import constant_weight
 
 ALL: tuple[Rule, ...] = (
@@ -13,5 +16,8 @@ ALL: tuple[Rule, ...] = (
     outlier_value,
     unmaterialised_tensor,
     constant_weight,
+    signal_drift,
+    saturated_units,
+    dead_units,
 )
 """Every rule, by code."""
