@@ -1,6 +1,8 @@
 """Judges: pure functions from (Trace, Limits) to Findings. One folder a family, one file a rule, listed here."""
 
 from stepzero.core.rule import Rule
+from stepzero.rules.gradient.gradient_drift import gradient_drift
+from stepzero.rules.gradient.unused_parameter import unused_parameter
 from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
@@ -19,5 +21,7 @@ ALL: tuple[Rule, ...] = (
     signal_drift,
     saturated_units,
     dead_units,
+    gradient_drift,
+    unused_parameter,
 )
 """Every rule, by code."""
