@@ -7,6 +7,8 @@ from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
+from stepzero.rules.output.loud_head import loud_head
+from stepzero.rules.output.non_finite_loss import non_finite_loss
 from stepzero.rules.signal.dead_units import dead_units
 from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.signal_drift import signal_drift
@@ -23,5 +25,7 @@ ALL: tuple[Rule, ...] = (
     dead_units,
     gradient_drift,
     unused_parameter,
+    loud_head,
+    non_finite_loss,
 )
 """Every rule, by code."""
