@@ -1,6 +1,8 @@
 """Judges: pure functions from (Trace, Limits) to Findings. One folder a family, one file a rule, listed here."""
 
 from stepzero.core.rule import Rule
+from stepzero.rules.batch.raw_input import raw_input
+from stepzero.rules.batch.skipped_module import skipped_module
 from stepzero.rules.gradient.gradient_drift import gradient_drift
 from stepzero.rules.gradient.unused_parameter import unused_parameter
 from stepzero.rules.memory.non_finite_value import non_finite_value
@@ -27,5 +29,7 @@ ALL: tuple[Rule, ...] = (
     unused_parameter,
     loud_head,
     non_finite_loss,
+    raw_input,
+    skipped_module,
 )
 """Every rule, by code."""
