@@ -35,7 +35,7 @@ lint: $(VENV)/.stamp-lint ## Check style, types and import directions
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-cache
+	$(BIN)/lint-imports --no-cache --no-logo
 
 format: $(VENV)/.stamp-lint ## Mend what ruff can mend by itself
 	$(BIN)/ruff check --fix

@@ -15,6 +15,8 @@ WRITERS = ("repair/", "schemes/", "lab/", "probe/restore.py")
 
 TESTED_BY: dict[str, str] = {
     "__init__.py": "tests/test_public_door.py",
+    "__main__.py": "tests/cli/test_main.py",
+    "cli/__init__.py": "tests/cli/test_main.py",
 }
 """File or folder (ending in /) without a mirrored test file -> the test that covers it."""
 

@@ -19,6 +19,10 @@ def test_the_list_of_tests_elsewhere_is_true(place, test):
     assert (ROOT / test).exists()
 
 
+def test_nothing_is_awaited_that_has_come():
+    assert list(structure.overdue()) == [], "take it off AWAITED"
+
+
 def test_the_list_of_seeders_is_true(monkeypatch):
     seeders = set(structure.SEEDERS)
     monkeypatch.setattr(structure, "SEEDERS", {})

@@ -44,6 +44,7 @@ def summary(pairs: list[Pair]) -> dict[str, Any]:
         "wall_ratio": _median(pair.wall for pair in pairs) / _median(pair.plain_wall for pair in pairs),
         "wall_ratio_of_pairs": _median(pair.wall / pair.plain_wall for pair in pairs),
         "wall_ratio_of_minima": min(pair.wall for pair in pairs) / min(pair.plain_wall for pair in pairs),
+        "cpu_ratio_of_pairs": _median(pair.cpu / pair.plain_cpu for pair in pairs),
         "cpu_ratio": _median(pair.cpu for pair in pairs) / _median(pair.plain_cpu for pair in pairs),
         "cpu_ratio_of_minima": min(pair.cpu for pair in pairs) / min(pair.plain_cpu for pair in pairs),
         "pairs": [[round(value, 6) for value in (pair.plain_wall, pair.wall)] for pair in pairs],

@@ -1,9 +1,14 @@
-"""Check one entry of the zoo and judge the check: no crash, nothing changed, no error-level finding, the same twice."""
+"""Check one entry of the zoo and judge the check.
+
+No crash, nothing changed, no error-level finding, the same report twice, the same from a factory, and numbers that a
+second measurement confirms.
+"""
 
 import resource
 import statistics
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +17,7 @@ from torch import nn
 
 from benchmarks.zoo.entry import Entry, plain_step, seed_everything
 from benchmarks.zoo.snapshot import take
+from benchmarks.zoo.truth import disagreements
 
 STEPS = 3
 MAX_LINES = 20
@@ -40,6 +46,8 @@ class Verdict:
     changed: list[str] = field(default_factory=list)
     findings: list[Said] = field(default_factory=list)
     is_repeatable: bool = True
+    wrong: list[str] = field(default_factory=list)
+    """Numbers of the Trace that the second measurement contradicts."""
     incomplete: list[str] = field(default_factory=list)
     not_checked: list[str] = field(default_factory=list)
     weighted: str = ""
@@ -63,7 +71,8 @@ class Verdict:
     @property
     def is_ok(self) -> bool:
         """Whether the run may stay green."""
-        return not (self.crash or self.changed or self.false_alarms or self.incomplete) and self.is_repeatable
+        is_quiet = not (self.crash or self.changed or self.false_alarms or self.incomplete or self.wrong)
+        return is_quiet and self.is_repeatable
 
     def count(self, severity: str) -> int:
         """Findings of one severity."""
@@ -79,7 +88,9 @@ def judge(entry: Entry, *, seed: int = 0) -> Verdict:
         leave_traces(model)
         reports = [_check(verdict, model, batch, loss) for _ in range(2)]
         _read(verdict, entry, reports)
+        _confirm(verdict, model, batch, loss)
         verdict.step_seconds = _time_steps(model, batch, loss)
+        _check_factory(verdict, entry, seed)
     except Exception:  # noqa: BLE001  whatever it is, it goes into the verdict
         verdict.crash = traceback.format_exc()
     verdict.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -118,11 +129,40 @@ def _read(verdict: Verdict, entry: Entry, reports: list[Any]) -> None:
     verdict.weighted = f"{coverage.weighted_checked}/{coverage.weighted_total}"
     verdict.incomplete = [f"{item.what}: {item.why}" for item in coverage.incomplete]
     verdict.not_checked = [f"{item.what}: {item.why}" for item in (*coverage.skipped, *coverage.not_judged)]
-    for finding in second.findings:
-        is_argued = finding.code in entry.argued
-        where = list(finding.where[:4])
-        said = Said(finding.code, finding.severity, where, finding.message, finding.root, is_argued)
-        verdict.findings.append(said)
+    verdict.findings = list(map(_cut(entry), second.findings))
+
+
+def _cut(entry: Entry) -> Callable[[Any], Said]:
+    """A function that cuts a finding down, knowing what the entry argues for."""
+    return lambda finding: Said(
+        code=finding.code,
+        severity=finding.severity,
+        where=list(finding.where[:4]),
+        message=finding.message,
+        root=finding.root,
+        is_argued=finding.code in entry.argued,
+    )
+
+
+def _confirm(verdict: Verdict, model: nn.Module, batch: Any, loss: Any) -> None:
+    from stepzero.api import trace
+
+    inner = getattr(model, "_orig_mod", model)
+    verdict.wrong = disagreements(inner, batch, loss, trace(inner, batch, loss))[:MAX_LINES]
+
+
+def _check_factory(verdict: Verdict, entry: Entry, seed: int) -> None:
+    """Once more from the factory, which unlocks the search for unwritten memory; the process must not change."""
+    from stepzero.api import check
+
+    bystander, nothing = nn.Linear(2, 2), torch.zeros(1)
+    before = take(bystander, nothing)
+    report = check(lambda: entry.build(seed))
+    verdict.changed += [f"by the factory: {line}" for line in before.differences(bystander, nothing)[:MAX_LINES]]
+    known = {(said.code, tuple(said.where)) for said in verdict.findings}
+    verdict.findings += [
+        said for said in map(_cut(entry), report.findings) if (said.code, tuple(said.where)) not in known
+    ]
 
 
 def _time_steps(model: nn.Module, batch: Any, loss: Any) -> float:

@@ -10,8 +10,10 @@ Each entry runs in a forked child with its own seed, so that one cannot disturb 
 
 import argparse
 import dataclasses
+import gc
 import json
 import multiprocessing
+import re
 import sys
 import warnings
 from collections import Counter
@@ -85,6 +87,7 @@ def _warm_up() -> None:
     transformers.logging.set_verbosity_error()
     for library in (timm, torchvision, transformers.GPT2LMHeadModel):
         assert library
+    gc.freeze()  # or a collection in a child walks, and so copies, all that was imported here
 
 
 def _show(verdict: Verdict) -> Verdict:
@@ -101,10 +104,13 @@ def _show(verdict: Verdict) -> Verdict:
 
 def _result(verdict: Verdict) -> str:
     if verdict.crash:
-        return f"CRASH {verdict.crash.strip().splitlines()[-1][:100]}"
+        raised = [line for line in verdict.crash.splitlines() if re.match(r"[\w.]+(Error|Exception|exit)\b", line)]
+        return f"CRASH {(raised or verdict.crash.splitlines())[-1][:150]}"
     words = []
     if verdict.changed:
         words.append(f"CHANGED {len(verdict.changed)}: {verdict.changed[0]}")
+    if verdict.wrong:
+        words.append(f"WRONG {len(verdict.wrong)}: {verdict.wrong[0]}")
     if verdict.incomplete:
         words.append(f"INCOMPLETE {verdict.incomplete[0][:80]}")
     if not verdict.is_repeatable:
@@ -119,12 +125,10 @@ def _summary(verdicts: list[Verdict]) -> None:
     middle = ratios[len(ratios) // 2] if ratios else 0.0
     crashes = sum(bool(verdict.crash) for verdict in verdicts)
     changed = sum(bool(verdict.changed) for verdict in verdicts)
+    wrong = sum(bool(verdict.wrong) for verdict in verdicts)
     alarms = sum(bool(verdict.false_alarms) for verdict in verdicts)
-    print(
-        f"\n{len(verdicts)} models, {len(bad)} bad: {crashes} crashed, {changed} changed, {alarms} with errors; ",
-        end="",
-    )
-    print(f"median check/step ratio {middle:.1f}")
+    counts = f"{crashes} crashed, {changed} changed, {wrong} wrong, {alarms} with errors"
+    print(f"\n{len(verdicts)} models, {len(bad)} bad: {counts}; median check/step ratio {middle:.1f}")
     for verdict in bad:
         for said in verdict.false_alarms[:3]:
             print(f"  {verdict.key}: {said.code} {', '.join(said.where)}: {said.message}")

@@ -85,12 +85,12 @@ class FakeApi(ModuleType):
         self.incomplete: tuple[NotChecked, ...] = ()
         self.error: BaseException | None = None
 
-    def check(self, model, **asked) -> Report:
+    def check(self, model, batch=None, loss=None, target=None, **asked) -> Report:
         """Build as the real one does, and report what the test wants."""
         from torch import nn
 
         made = model if isinstance(model, nn.Module) else model()
-        self.asked = SimpleNamespace(made=made, **asked)
+        self.asked = SimpleNamespace(made=made, batch=batch, loss=loss, target=target, **asked)
         asked["progress"]("measuring")
         if self.error is not None:
             raise self.error

@@ -29,7 +29,13 @@ def test_flags_reach_the_check(api):
     assert api.asked.batch_is_stand_in is True
     assert (api.asked.loss, api.asked.seed, api.asked.deep) == ("mse", 7, True)
     assert api.asked.name == "app.mlp:build"
-    assert isinstance(api.asked.made, torch.nn.Module)
+    assert isinstance(api.asked.made[0], torch.nn.Module)
+
+
+def test_a_stand_in_is_told_in_the_report():
+    text = run("check", "app.mlp:build", "--batch", "randn(2,4)").stdout
+    assert "- batch randn(2,4): random numbers, a stand-in for data" in text
+    assert "stand-in" not in run("check", "app.mlp:build").stdout
 
 
 def test_without_flags_the_defaults_of_the_check_hold(api):
@@ -60,7 +66,7 @@ def test_the_target_does_not_see_our_arguments(folder):
         "default=3)\nargs = p.parse_args()\nbuild = lambda: nn.Linear(args.width, 1)\n"
     )
     before = sys.argv
-    assert run("check", "script.py:build", "--seed", "1").exit_code == 0
+    assert run("check", "script.py:build", "--batch", "ones(1,3)").exit_code == 0
     assert sys.argv is before
 
 
@@ -127,6 +133,11 @@ def test_a_file_takes_the_report_instead_of_stdout(folder):
     assert (folder / "out.txt").read_text().endswith("seed 0\n")
     run("check", "app.mlp:build", "--format", "json", "--output", "out.json")
     assert json.loads((folder / "out.json").read_text())["model"] == "app.mlp:build"
+
+
+def test_a_dash_is_stdout(folder):
+    assert run("check", "app.mlp:build", "-o", "-").stdout.endswith("seed 0\n")
+    assert not (folder / "-").exists()
 
 
 def test_verbose_reaches_the_renderer(api):
@@ -234,10 +245,7 @@ def test_the_whole_traceback_on_request(monkeypatch):
 
 
 def test_a_fault_of_stepzero_is_not_blamed_on_the_user(api):
-    def crash(stage):
-        raise ZeroDivisionError
-
-    api.check = lambda subject, **asked: Report.from_json(1)
+    api.check = Report.from_json
     result = run("check", "app.mlp:build")
     assert result.exit_code == 3
     assert "inside stepzero itself" in failure(result)

@@ -9,7 +9,7 @@ from hypothesis import given
 
 from stepzero.core.finding import Finding
 from stepzero.core.outcome import Coverage, NotChecked, Report
-from tests.strategies import reports
+from tests.strategies import alike, reports
 
 
 def finding(severity: str, code: str = "SZ101", root: str | None = None) -> Finding:
@@ -19,19 +19,6 @@ def finding(severity: str, code: str = "SZ101", root: str | None = None) -> Find
 def report(*findings: Finding, incomplete: bool = False) -> Report:
     reasons = (NotChecked("everything", "weights are on meta"),) if incomplete else ()
     return Report("m", findings, (), Coverage(incomplete=reasons))
-
-
-def alike(a: object, b: object) -> bool:
-    """Equality by type and value in which NaN equals itself."""
-    if type(a) is not type(b):
-        return False
-    if dataclasses.is_dataclass(a):
-        return all(alike(getattr(a, field.name), getattr(b, field.name)) for field in dataclasses.fields(a))
-    if isinstance(a, tuple):
-        return len(a) == len(b) and all(alike(x, y) for x, y in zip(a, b, strict=True))
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
-    return a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
 
 
 @given(reports())

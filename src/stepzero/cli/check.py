@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,14 @@ class Request:
     help="The severity from which the exit code is 1.",
 )
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="Report as this.")
-@click.option("-o", "--output", "file", type=click.Path(path_type=Path), metavar="FILE", help="Write the report here.")
+@click.option(
+    "-o",
+    "--output",
+    "file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write the report here; - is stdout.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of every draw.")
 @click.option(
     "--timeout",
@@ -81,6 +88,8 @@ def command(
     from stepzero.rules import ALL  # noqa: PLC0415 - --help does not need the rules
 
     chosen, left_out = codes.selected(codes.split(select), codes.split(extend_select), codes.split(ignore), ALL)
+    if file == Path("-"):
+        file = None
     if file is not None:
         output.check_writable(file)
     request = Request(target, batch, loss, chosen, left_out, seed, deep)
@@ -118,9 +127,7 @@ def _checked(request: Request, progress: output.Progress) -> Report:
     try:
         progress(f"importing {request.target}")
         found = target.resolve(request.target, batch=request.batch, loss=request.loss, seed=request.seed)
-        for note in found.notes:
-            progress.note(note)
-        report: Report = stepzero.api.check(**_call(found, request), progress=progress)
+        report: Report = stepzero.api.check(found.subject, **_asked(found, request), progress=progress)
     except StepzeroError:
         raise
     except Exception as error:
@@ -130,13 +137,12 @@ def _checked(request: Request, progress: output.Progress) -> Report:
         raise TargetError(f"{request.target} failed while it ran: {type(error).__name__}: {reason}") from error
     finally:
         sys.argv = arguments
-    return report
+    return replace(report, conditions=(*found.notes, *report.conditions))
 
 
-def _call(found: Any, request: Request) -> dict[str, Any]:
+def _asked(found: Any, request: Request) -> dict[str, Any]:
     """Keyword arguments of `stepzero.api.check`."""
     return {
-        "model": found.subject,
         "batch": found.batch,
         "loss": found.loss,
         "target": found.target,

@@ -28,7 +28,7 @@ def selected(
     """Return (select, ignore) as codes; None where nothing was said, so that the defaults of a check hold."""
     chosen = expand(select, rules, "--select") if select else None
     if extend:
-        base = chosen if chosen is not None else tuple(rule.code for rule in rules if rule.status == "stable")
+        base = chosen if chosen is not None else tuple(rule.code for rule in rules if rule.status != "deprecated")
         chosen = tuple(sorted({*base, *expand(extend, rules, "--extend-select")}))
     return chosen, expand(ignore, rules, "--ignore") if ignore else None
 

@@ -102,11 +102,6 @@ class Progress:
             sys.stderr.write(f"\r\x1b[2K{stage} ...")
             sys.stderr.flush()
 
-    def note(self, text: str) -> None:
-        """Show one lasting line."""
-        if self._is_shown:
-            sys.stderr.write(f"\r\x1b[2Kstepzero: {text}\n")
-
     def clear(self) -> None:
         """Remove the line."""
         if self._is_shown:

@@ -15,6 +15,8 @@ FORMS = (
     "hf:path/to/config.json or hf:CONFIG_CLASS"
 )
 
+EXAMPLE = "as in --batch 'randn(8,784)' or --batch pkg.mod:loader"
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -41,12 +43,10 @@ def resolve(text: str, *, batch: str | None = None, loss: str | None = None, see
         target = _users(text, has_batch=batch is not None)
     if batch is not None:
         given, is_stand_in = batches.load(batch, seed=seed)
-        told = (f"batch {batch}: random numbers, a stand-in for data",) if is_stand_in else ()
-        target = replace(
-            target, subject=_without(target, "batch"), batch=given, target=None, is_stand_in=is_stand_in, notes=told
-        )
+        notes = (f"batch {batch}: random numbers, a stand-in for data",) if is_stand_in else ()
+        target = replace(target, batch=given, target=None, is_stand_in=is_stand_in, notes=notes)
     if loss is not None:
-        target = replace(target, subject=_without(target, "loss"), loss=_loss(loss))
+        target = replace(target, loss=_loss(loss))
     return target
 
 
@@ -61,7 +61,7 @@ def _library(library: str, rest: str, seed: int, *, needs_batch: bool) -> Target
     else:
         make, stand_in = vision.model(library, name, arguments, seed)
     whole = f"{library}:{rest}"
-    subject = _factory(whole, make)
+    subject = _factory(whole, make, has_batch=True)
     if not needs_batch:
         return Target(whole, subject)
     if stand_in is None:
@@ -84,18 +84,20 @@ def _users(text: str, *, has_batch: bool) -> Target:
     if _is_module(found):
         if where.arguments is not None:
             raise TargetError(f"{whole}: {where.attribute} is a model, not a function; leave the parentheses out")
+        if not has_batch:
+            raise BatchError(f"{whole} is a model and brings no batch; pass one, {EXAMPLE}")
         return Target(whole, found)
     if not callable(found):
         kind = type(found).__name__
         raise TargetError(f"{whole}: is of type {kind}; expected a function that returns a model, or a torch.nn.Module")
     arguments.check(found, where.name)
     if isinstance(found, type) and not has_batch:
-        raise BatchError(f"{whole} is a class and brings no batch; pass one, as in --batch 'randn(8,784)'")
-    return Target(whole, _factory(whole, lambda: found(*arguments.args, **arguments.kwargs)))
+        raise BatchError(f"{whole} is a class and brings no batch; pass one, {EXAMPLE}")
+    return Target(whole, _factory(whole, lambda: found(*arguments.args, **arguments.kwargs), has_batch=has_batch))
 
 
-def _factory(name: str, make: Callable[[], Any]) -> Callable[[], Any]:
-    """Wrap ``make`` so that its failures are told as those of ``name`` and its result is a model."""
+def _factory(name: str, make: Callable[[], Any], *, has_batch: bool) -> Callable[[], Any]:
+    """Wrap ``make`` so that its failures are told as those of ``name``, and its result is a model with a batch."""
 
     def build() -> Any:
         with importing.running(f"{name} could not be built"):
@@ -105,24 +107,9 @@ def _factory(name: str, make: Callable[[], Any]) -> Callable[[], Any]:
             raise TargetError(
                 f"{name} returned {_kind(made)}; expected a torch.nn.Module, (model, batch) or (model, batch, loss)"
             )
+        if not has_batch and (model is made or made[1:2] in ((), (None,))):
+            raise BatchError(f"{name} returned a model without a batch; return (model, batch), or pass one, {EXAMPLE}")
         return made
-
-    return build
-
-
-def _without(target: Target, flag: str) -> Any:
-    """Return the subject with the batch or the loss taken out of what the factory returns: the flag replaces it."""
-    make = target.subject
-    if _is_module(make):
-        return make
-
-    def build() -> Any:
-        made = make()
-        if not isinstance(made, tuple):
-            return made
-        if flag == "batch":
-            return (made[0], None, *made[2:]) if len(made) > 2 else made[0]
-        return made[:2]
 
     return build
 

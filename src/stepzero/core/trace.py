@@ -30,8 +30,9 @@ class Signal:
     samples: int
     units: int
     rms: float
+    """Of the whole tensor, not of the sample."""
     mean: float
-    """Mean over positions and units."""
+    """Mean over the sampled positions and units."""
     low: float
     high: float
     batch_share: float | None

@@ -19,10 +19,18 @@ from stepzero.core.trace import LossFact, Trace
 from stepzero.probe import facts, finish
 from stepzero.probe.loss import loss_of, output_tensors
 from stepzero.probe.recorder import Recorder
-from stepzero.probe.restore import Guard, Snapshot, preserved_randomness, preserved_state
+from stepzero.probe.restore import (
+    Guard,
+    Snapshot,
+    preserved_randomness,
+    preserved_state,
+    seed_everything,
+    without_collection,
+)
 from stepzero.probe.sampler import Sampler
 from stepzero.probe.subject import Subject
 from stepzero.probe.transfer import Ledger
+from stepzero.probe.vocabulary import opened
 
 
 @dataclass
@@ -44,6 +52,11 @@ def capture(subject: Subject) -> Trace:
     Raises whatever the user's own code raised, with a note naming the module it died in, and `StepzeroError` for
     inputs that cannot be used. The model, the batch and all global state are bit-identical afterwards either way.
     """
+    with without_collection():
+        return _capture(subject)
+
+
+def _capture(subject: Subject) -> Trace:
     ledger = Ledger()
     static = facts.Facts(ledger)
     static.look(subject.model)
@@ -107,11 +120,6 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
     return run
 
 
-def seed_everything(seed: int) -> None:
-    """Seed torch, on every device: the default run is deterministic. Only ever called with randomness preserved."""
-    torch.random.manual_seed(seed)  # noqa: TID251 - the user's modules draw from the global generator
-
-
 def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) -> None:
     named = [(name, parameter) for name, parameter in subject.model.named_parameters() if parameter.requires_grad]
     run.loss = replace(run.loss, value=float(value.detach()), requires_grad=value.requires_grad)
@@ -123,7 +131,8 @@ def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) ->
             run.conditions.append("the loss does not depend on any trainable parameter through a derivative")
         return
     with _noting("raised in the backward pass"):
-        gradients = torch.autograd.grad(value, [parameter for _, parameter in named], allow_unused=True)
+        # Opened, so that the mode stays on: a checkpoint's second forward must run as the first one did.
+        gradients = opened(torch.autograd.grad)(value, [parameter for _, parameter in named], allow_unused=True)
     run.has_backward = True
     with torch._C.DisableTorchFunction():
         for (name, _), gradient in zip(named, gradients, strict=True):

@@ -66,7 +66,7 @@ def trace(
         conditions=(*run.conditions, *subject.notes),
         skipped=tuple(sorted(run.recorder.unmeasured.items())),
         seed=subject.seed,
-        torch=torch.__version__,
+        torch=str(torch.__version__),
     )
 
 
@@ -80,7 +80,7 @@ def static_trace(subject: Subject, tensors: list[TensorFact], reason: str) -> Tr
         modules=_modules(subject, {}),
         conditions=(reason,),
         seed=subject.seed,
-        torch=torch.__version__,
+        torch=str(torch.__version__),
     )
 
 

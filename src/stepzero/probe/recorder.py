@@ -122,10 +122,10 @@ class Recorder(TorchFunctionMode):
             spec = replace(spec, is_inplace=True)
         if spec.is_inplace or "out" in kwargs:
             self._before_write(spec, args, kwargs)
-        if self.phase == "backward":
-            return func(*args, **kwargs)
-        if spec.kind == "dropout" or spec.kind == "attention":
+        if spec.kind in ("dropout", "attention"):
             args, kwargs = _without_dropout(spec, args, kwargs)
+        if self.phase == "backward":  # a checkpoint runs its forward again, and must save what it saved before
+            return func(*args, **kwargs)
         return self._observe(func, spec, args, kwargs)
 
     def _before_write(self, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

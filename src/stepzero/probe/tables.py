@@ -19,6 +19,7 @@ class Tables:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._norms: dict[int, list[float]] = {}
         self._groups: dict[int, tuple[bytes, list[list[float]], list[list[float]]]] = {}
 
     def signal(self, measured: Measured) -> Signal:
@@ -32,13 +33,14 @@ class Tables:
         def row(index: int) -> Vector:
             return Vector(data[start + index * step : start + (index + 1) * step])
 
+        rms, is_finite = self._rms(measured, means[SQUARE], means[MEAN])
         flat, off = self._slopes(measured, row)
         keeps_range = measured.is_forward and len(flat) > 0
         return Signal(
             rows=plan.rows,
             samples=plan.samples,
             units=width,
-            rms=math.sqrt(means[SQUARE]) if means[SQUARE] >= 0 else math.nan,
+            rms=rms,
             mean=means[MEAN],
             low=low,
             high=high,
@@ -50,8 +52,20 @@ class Tables:
             unit_high=row(HIGH) if keeps_range else NONE,
             flat_share=flat,
             off_share=off,
-            nonfinite=not math.isfinite(means[SQUARE]),
+            nonfinite=not is_finite,
         )
+
+    def _rms(self, measured: Measured, sample_square: float, sample_mean: float) -> tuple[float, bool]:
+        """Of the whole tensor, and whether it is finite; the sample steps in where squares under- or overflow."""
+        ticket, place = measured.norm
+        if ticket not in self._norms:
+            self._norms[ticket] = self._ledger.tensor(ticket).tolist()
+        norm = self._norms[ticket][place]
+        if math.isnan(norm) or not math.isfinite(sample_mean):
+            return norm, False
+        if norm == 0.0 or math.isinf(norm):
+            return math.sqrt(sample_square), True
+        return norm / math.sqrt(measured.numel), True
 
     def _slopes(self, measured: Measured, row: Callable[[int], Vector]) -> tuple[Vector, Vector]:
         if measured.flat_tickets is not None:

@@ -30,7 +30,7 @@ def of_result(
         return rank - 1
     if name in _CHANNEL_NORMS and rank >= 2:
         return 1
-    if axis is None or not source:
+    if axis is None or axis >= len(source):
         return rank - 1
     if kind == "view":
         return _through_view(name, args, shape, source, axis)

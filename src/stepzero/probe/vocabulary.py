@@ -11,8 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch.nn.functional as F
-
 CONTRACTIONS = frozenset(
     "linear matmul mm bmm mv dot inner addmm addmv addbmm baddbmm einsum tensordot bilinear chain_matmul multi_dot "
     "grouped_mm conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution conv_tbc outer "
@@ -163,7 +161,7 @@ def spec_of(function: Any) -> Spec:
     name = raw.strip("_") if raw.startswith("__") else raw.rstrip("_") if is_inplace else raw
     name = _RENAMED.get(name, name)
     if _is_opened(function, name):
-        return Spec(name, KIND_OF.get(name, "other"), opened=_open(function))
+        return Spec(name, KIND_OF.get(name, "other"), opened=opened(function))
     return Spec(name, KIND_OF.get(name, "other"), is_inplace=is_inplace)
 
 
@@ -203,11 +201,11 @@ def _never(*_: Any) -> bool:
     return False
 
 
-def _open(function: types.FunctionType) -> Callable[..., Any]:
-    blind = dict(F.__dict__)
+def opened(function: Any) -> Callable[..., Any]:
+    """Copy a Python composite so that it does not offer itself to the mode, and the calls inside it reach the mode."""
+    blind = dict(function.__globals__)
     blind.update({key: _never for key in blind if key.startswith("has_torch_function")})
-    opened = types.FunctionType(
-        function.__code__, blind, function.__name__, function.__defaults__, function.__closure__
-    )
-    opened.__kwdefaults__ = function.__kwdefaults__
-    return opened
+    name, defaults, closure = function.__name__, function.__defaults__, function.__closure__
+    copied = types.FunctionType(function.__code__, blind, name, defaults, closure)
+    copied.__kwdefaults__ = function.__kwdefaults__
+    return copied

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.outcome import Report
 from stepzero.report import numbers
-from stepzero.report.style import Paint, clean, pad, wrap
+from stepzero.report.style import Paint, Piece, cells, clean, flow, pad, wrap
 
 LABEL = {"error": "ERROR", "warning": "WARNING", "info": "NOTE"}
 GUTTER = " " * 9
@@ -65,25 +65,27 @@ def _split(findings: Sequence[Finding], most: int) -> tuple[list[Finding], list[
 
 def _one_line(finding: Finding) -> int:
     """Columns that place and sentence take together."""
-    return len(GUTTER) + len(_head(finding, Paint(color=False), verbose=False)) + 2 + len(clean(finding.message))
+    head = sum(len(gap) + cells(text) for gap, text, _ in _head(finding, verbose=False))
+    return len(GUTTER) + head + 2 + cells(clean(finding.message))
 
 
 def _sentence(finding: Finding, width: int, paint: Paint, *, is_one_line: bool, verbose: bool) -> list[str]:
     """Severity, code, place, source line and the sentence: on one line when every finding of the report fits on one."""
-    head = paint(pad(LABEL[finding.severity], len(GUTTER)), finding.severity) + _head(finding, paint, verbose=verbose)
+    label = paint(pad(LABEL[finding.severity], len(GUTTER)), finding.severity)
     message = clean(finding.message)
+    first, *rest = flow(_head(finding, verbose=verbose), width - len(GUTTER), paint)
     if is_one_line:
-        return [f"{head}  {paint(message, 'bold')}"]
-    return [head, *(GUTTER + paint(line.strip(), "bold") for line in wrap(message, width, GUTTER))]
+        return [f"{label}{first}  {paint(message, 'bold')}"]
+    sentence = (paint(line.strip(), "bold") for line in wrap(message, width, GUTTER))
+    return [label + first, *(GUTTER + line for line in (*rest, *sentence))]
 
 
-def _head(finding: Finding, paint: Paint, *, verbose: bool) -> str:
-    parts = [
-        f"{paint(finding.code, 'code')} {finding.name}",
-        paint(places(finding.where, verbose=verbose), "place"),
-        clean(finding.source_line or ""),
-    ]
-    return "  ".join(part for part in parts if part)
+def _head(finding: Finding, *, verbose: bool) -> list[Piece]:
+    """Code, name, places and source line as pieces between which a line may break."""
+    pieces: list[Piece] = [("", finding.code, "code"), (" ", finding.name, "")]
+    named = places(finding.where, verbose=verbose).split(" ")
+    pieces += [("  " if index == 0 else " ", place, "place") for index, place in enumerate(named) if place]
+    return [*pieces, ("  ", clean(finding.source_line), "")] if finding.source_line else pieces
 
 
 def places(where: tuple[str, ...], *, verbose: bool = False) -> str:

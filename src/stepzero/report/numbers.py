@@ -28,7 +28,7 @@ def share(value: float | None) -> str:
         return "<0.1%"
     if 99.9 < percent < 100:
         return ">99.9%"
-    return f"{percent:.1f}%" if 0 < percent < 1 or 99 < percent < 100 else f"{percent:.0f}%"
+    return f"{percent:.1f}%" if 0 < percent < 1 or 99.5 <= percent < 100 else f"{percent:.0f}%"
 
 
 def shape(sizes: tuple[int, ...]) -> str:

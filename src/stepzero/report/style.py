@@ -5,7 +5,9 @@ control characters in a name are shown as escapes instead of reaching the termin
 """
 
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 SGR = {
     "error": "1;31",
@@ -18,6 +20,9 @@ SGR = {
     "place": "36",
 }
 """Select-graphic-rendition parameters by role (ECMA-48)."""
+
+Piece: TypeAlias = tuple[str, str, str]
+"""What stands before it on a line, the text, and its role in SGR ('' for none)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +56,35 @@ def wrap(text: str, width: int, indent: str = "", first: str | None = None) -> l
     return lines or [lead.rstrip()]
 
 
+def flow(pieces: Sequence[Piece], width: int, paint: Paint) -> list[str]:
+    """Put pieces on lines of ``width`` columns, each in its colour, breaking between pieces only."""
+    lines, used = [""], 0
+    for gap, text, role in pieces:
+        if used and used + len(gap) + cells(text) > width:
+            lines, used = [*lines, ""], 0
+        lead = gap if used else ""
+        lines[-1] += lead + (paint(text, role) if role else text)
+        used += len(lead) + cells(text)
+    return lines
+
+
 def pad(text: str, columns: int, *, right: bool = False) -> str:
     """Fill ``text`` with spaces to ``columns`` terminal cells; ``right`` aligns to the right."""
     space = " " * max(0, columns - cells(text))
     return space + text if right else text + space
 
 
-def shorten(text: str, columns: int) -> str:
-    """Cut the middle out of ``text`` when it is longer than ``columns`` terminal cells; both ends tell layers apart."""
+def shorten(path: str, columns: int) -> str:
+    """Fit a dotted path into ``columns`` cells: leading names to their first letter, then a cut in the middle.
+
+    Numbers stay: ``transformer.h.11.attn.c_proj`` becomes ``t.h.11.attn.c_proj``.
+    """
+    parts = path.split(".")
+    for index, part in enumerate(parts[:-1]):
+        if cells(".".join(parts)) <= columns:
+            break
+        parts[index] = part if part.isdigit() else part[:1]
+    text = ".".join(parts)
     if cells(text) <= columns:
         return text
     tail = (columns - 1) * 2 // 3

@@ -7,7 +7,7 @@ from stepzero.core.finding import RANK
 from stepzero.core.outcome import LayerRow, Report
 from stepzero.report import numbers
 from stepzero.report.collapse import Gap, Shown, collapse
-from stepzero.report.style import Paint, cells, clean, pad, shorten, wrap
+from stepzero.report.style import Paint, cells, clean, flow, pad, shorten, wrap
 
 WIDE = 100
 """Columns from which a table is drawn; below, records."""
@@ -18,11 +18,6 @@ SHORTEST_PATH = 28
 """Columns a path is cut to at most before a whole column is left out instead."""
 MARK = {"error": "E", "warning": "W", "info": "i"}
 """The letter before a row that a finding names."""
-LEGEND = (
-    "x law: weight std over gain/sqrt(fan in), 1 = by the law; signal: rms in→out; varies: share of the "
-    "signal that differs between samples; sat/dead: share of units saturated and dead behind the layer; "
-    "grad/w: rms gradient over rms weight; feeds: what reads the result"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +28,8 @@ class Column:
     text: Callable[[LayerRow], str]
     is_text: bool = False
     leaves: int = 0
+    legend: str = ""
+    """What the heading means, for those who meet it first."""
 
 
 def _signal(row: LayerRow) -> str:
@@ -52,19 +49,25 @@ def _operation(row: LayerRow) -> str:
 
 
 COLUMNS = (
-    Column("layer", lambda row: clean(row.path), is_text=True),
+    Column("layer", lambda row: clean(row.path).removesuffix(".weight"), is_text=True),
     Column("op", _operation, is_text=True, leaves=1),
     Column("shape", lambda row: numbers.shape(row.shape)),
     Column("fan in", lambda row: numbers.number(row.fan_in), leaves=2),
-    Column("w std", lambda row: numbers.number(row.weight_std)),
-    Column("x law", lambda row: numbers.number(row.law_ratio)),
-    Column("signal", _signal),
-    Column("varies", lambda row: numbers.share(row.batch_share), leaves=4),
-    Column("sat/dead", _flat_or_dead),
-    Column("grad/w", lambda row: numbers.number(row.gradient_to_weight)),
-    Column("feeds", lambda row: clean(row.consumer) or "-", is_text=True, leaves=3),
+    Column("w std", lambda row: numbers.number(row.weight_std), legend="standard deviation of the weight"),
+    Column("x law", lambda row: numbers.number(row.law_ratio), legend="w std over gain/sqrt(fan in), 1 = by the law"),
+    Column("signal", _signal, legend="rms in→out"),
+    Column(
+        "varies",
+        lambda row: numbers.share(row.batch_share),
+        leaves=4,
+        legend="share of the signal that differs between samples",
+    ),
+    Column("sat/dead", _flat_or_dead, legend="share of units saturated and dead behind the layer"),
+    Column("grad/w", lambda row: numbers.number(row.gradient_to_weight), legend="rms gradient over rms weight"),
+    Column(
+        "feeds", lambda row: clean(row.consumer) or "-", is_text=True, leaves=3, legend="what reads the result first"
+    ),
 )
-
 HEAD = (COLUMNS[0], COLUMNS[1], COLUMNS[2], COLUMNS[-1])
 """Columns that stand in the first line of a record."""
 
@@ -128,8 +131,15 @@ def _table(columns: list[Column], shown: Sequence[Shown], marks: dict[int, str],
         texts = (_cell(column, column.text(item), size) for column, size in zip(columns, widths, strict=True))
         lines.append(_marked("  ".join(texts).rstrip(), item, marks, paint))
     left_out = [column.title for column in COLUMNS if column not in columns and _says_something(column, rows)]
-    note = f"; left out at this width: {', '.join(left_out)}" if left_out else ""
-    return lines + [paint(line, "dim") for line in wrap(LEGEND + note, width, "  ")]
+    return lines + _legend(columns, left_out, width, paint)
+
+
+def _legend(columns: Sequence[Column], left_out: Sequence[str], width: int, paint: Paint) -> list[str]:
+    """What the headings shown mean, and which columns found no room."""
+    told = [f"{column.title}: {column.legend}" for column in columns if column.legend]
+    if left_out:
+        told.append(f"left out at this width: {', '.join(left_out)}")
+    return [paint(line, "dim") for line in wrap("; ".join(told), width, "  ")]
 
 
 def _cell(column: Column, text: str, size: int) -> str:
@@ -151,22 +161,23 @@ def _records(
         if isinstance(item, Gap):
             lines += [paint(line, "dim") for line in wrap(_gap(item, marks), width, "      ", first="  ")]
             continue
-        what = f"  {_operation(item)} {numbers.shape(item.shape)}" + (f" → {item.consumer}" if item.consumer else "")
-        head = paint(clean(item.path), "bold") + clean(what).rjust(len(what))
-        lines.append(_marked(head, item, marks, paint))
+        what = f"{_operation(item)} {numbers.shape(item.shape)}" + (f" → {item.consumer}" if item.consumer else "")
+        head, *rest = flow([("", clean(item.path), "bold"), ("  ", clean(what), "")], width - 4, paint)
+        lines += [_marked(head, item, marks, paint), *(f"    {line}" for line in rest)]
         lines += _facts([f"{column.title} {pad(column.text(item), size)}" for column, size in facts], width)
-    return lines + [paint(line, "dim") for line in wrap(LEGEND, width, "  ")]
+    return lines + _legend([column for column, _ in facts], (), width, paint)
 
 
 def _facts(texts: Sequence[str], width: int) -> list[str]:
-    """Lay ``texts`` out on lines of at most ``width`` columns, so that records align with each other."""
-    lines, line = [], "   "
-    for text in texts:
-        if cells(line) + 2 + cells(text) > width and line.strip():
-            lines.append(line.rstrip())
-            line = "   "
-        line += " " + text + " "
-    return [*lines, line.rstrip()]
+    """Lay ``texts`` out as a grid of at most ``width`` columns with lines as even as they can be."""
+    for per_line in range(len(texts), 0, -1):
+        rows = [texts[start : start + per_line] for start in range(0, len(texts), per_line)]
+        sizes = [max(cells(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
+        is_even = len(rows) * (per_line - 1) < len(texts)  # one fewer a line would not fit in as many lines
+        if per_line == 1 or (is_even and 4 + sum(sizes) + 2 * (per_line - 1) <= width):
+            lines = ["  ".join(pad(text, size) for text, size in zip(row, sizes, strict=False)) for row in rows]
+            return [f"    {line.rstrip()}" for line in lines]
+    return []
 
 
 def _gap(gap: Gap, marks: dict[int, str]) -> str:

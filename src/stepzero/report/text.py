@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from stepzero.core.outcome import NotChecked, Report
 from stepzero.report import causes, numbers
 from stepzero.report.style import Paint, clean, wrap
-from stepzero.report.table import layers
+from stepzero.report.table import WIDE, layers
 
 NARROWEST = 40
 """Columns below which lines run over rather than being wrapped word by word."""
@@ -29,7 +29,7 @@ def render(report: Report, *, width: int = 100, color: bool = False, verbose: bo
     lines += _section("Not judged", _not_judged(report, width, verbose=verbose), paint)
     if len(lines) > TALL:
         lines += _worst(report, paint)
-    return "\n".join([*lines, _summary(report, paint)]) + "\n"
+    return "\n".join([*lines, _summary(report, width, paint)]) + "\n"
 
 
 def _title(report: Report, width: int, paint: Paint) -> list[str]:
@@ -45,7 +45,8 @@ def _incomplete(report: Report, width: int, paint: Paint) -> list[str]:
     """The reasons why this report is no verdict, above everything else."""
     if report.is_complete:
         return []
-    lines = [paint("INCOMPLETE", "warning") + "  this is not a verdict: part of the check could not be done"]
+    first, *lines = wrap("INCOMPLETE  this is not a verdict: part of the check could not be done", width, "    ", "")
+    lines = [first.replace("INCOMPLETE", paint("INCOMPLETE", "warning"), 1), *lines]
     for reason in report.coverage.incomplete:
         lines += wrap(_reason(reason), width, "    ", first="  - ")
     return [*lines, ""]
@@ -71,8 +72,8 @@ def _section(title: str, lines: list[str], paint: Paint) -> list[str]:
 
 def _conditions(report: Report, width: int) -> list[str]:
     """The loss and how it came about, then every condition, one bullet each."""
-    texts = [f"loss: {report.loss_note}"] if report.loss_note else []
-    texts += [*report.conditions]
+    texts = [f"loss: {report.loss_note.removeprefix('loss: ')}"] if report.loss_note else []
+    texts += [text for text in report.conditions if text != report.loss_note]
     return [line for text in texts for line in wrap(clean(text), width, "    ", first="  - ")]
 
 
@@ -105,25 +106,36 @@ def _worst(report: Report, paint: Paint) -> list[str]:
     return [f"Worst: {paint(worst.severity, worst.severity)} {worst.code} {worst.name}  {place} (at the top)"]
 
 
-def _summary(report: Report, paint: Paint) -> str:
-    """One line: errors (root causes), warnings, notes, coverage, whether the model is untouched, the seed."""
-    coverage = report.coverage
+def _summary(report: Report, width: int, paint: Paint) -> str:
+    """One line: errors (root causes), warnings, notes, coverage, whether the model is untouched, the seed.
+
+    It is never wrapped, so that the last line of a report always has all of it; below WIDE columns it is shortened.
+    """
+    checked, total = report.coverage.weighted_checked, report.coverage.weighted_total
+    is_wide = width >= WIDE
+    operations = f"{checked} of {numbers.count(total, 'weighted operation')} checked"
     parts = [
-        _tally(report, paint),
-        f"{coverage.weighted_checked} of {numbers.count(coverage.weighted_total, 'weighted operation')} checked",
-        "model left unchanged" if report.is_unchanged else paint("MODEL WAS CHANGED", "error"),
+        _tally(report, paint, root="root cause" if is_wide else "root"),
+        operations if is_wide else f"{checked}/{total} operations",
+        _touched(report, paint, is_wide=is_wide),
         f"seed {report.seed}",
     ]
     return "; ".join(parts if report.is_complete else [paint("INCOMPLETE", "warning"), *parts])
 
 
-def _tally(report: Report, paint: Paint) -> str:
+def _tally(report: Report, paint: Paint, *, root: str) -> str:
     """'2 errors (1 root cause), 1 warning, 0 notes'."""
     roots = sum(finding.severity == "error" for finding in causes.ordered_roots(report))
     errors = numbers.count(len(report.errors), "error")
     warnings = numbers.count(len(report.warnings), "warning")
     if report.errors:
-        errors = paint(f"{errors} ({numbers.count(roots, 'root cause')})", "error")
+        errors = paint(f"{errors} ({numbers.count(roots, root)})", "error")
     if report.warnings:
         warnings = paint(warnings, "warning")
     return ", ".join([errors, warnings, numbers.count(len(report.notes), "note")])
+
+
+def _touched(report: Report, paint: Paint, *, is_wide: bool) -> str:
+    if not report.is_unchanged:
+        return paint("MODEL WAS CHANGED", "error")
+    return "model left unchanged" if is_wide else "model unchanged"
