@@ -52,12 +52,15 @@ def _inside(tensor: Tensor) -> Tensor:
     return view
 
 
-def read_by_index(tensor: Tensor, plan: Plan) -> Tensor:
-    """The rows by explicit index lists, one axis at a time."""
-    for axis, count, step, start in zip(plan.axes, plan.counts, plan.steps, plan.starts, strict=True):
-        indices = torch.tensor([start + number * step for number in range(count)])
-        tensor = tensor.index_select(axis, indices)
-    return tensor.permute(plan.axes).reshape(plan.rows, plan.units)
+def places_read(shape: tuple[int, ...], plan: Plan) -> list[Tensor]:
+    """For each axis the coordinate [R, U] of every number that is read."""
+    coordinates = []
+    for axis, size in enumerate(shape):
+        line = torch.arange(size, dtype=torch.float64).view(
+            [-1 if number == axis else 1 for number in range(len(shape))]
+        )
+        coordinates.append(rows_of(line.expand(shape), plan).long())
+    return coordinates
 
 
 @settings(max_examples=80)
@@ -73,26 +76,44 @@ def test_rows_are_the_indexed_numbers_in_every_layout(reading: Any, layout: str)
     assert torch.equal(laid_out, numbered)
     read = rows_of(laid_out, plan)
     assert read.is_contiguous()
-    assert torch.equal(read, read_by_index(numbered, plan))
+    assert read.shape == (plan.rows, plan.units)
+    assert torch.equal(read, numbered[tuple(places_read(shape, plan))])
 
 
 @settings(max_examples=80)
 @given(readings())
-def test_the_plan_stays_inside_the_shape_and_the_bound(reading: Any) -> None:
+def test_rows_are_positions_and_columns_are_units(reading: Any) -> None:
     shape, axis, rows = reading
     plan = plan_of(shape, axis, rows)
     assert plan is not None
-    assert sorted(plan.axes) == list(range(len(shape)))
-    assert plan.axes[-1] == axis
-    assert plan.rows == math.prod(plan.counts[:-1])
+    coordinates = places_read(shape, plan)
+    units = coordinates[axis]
+    assert (units == units[:1]).all()
+    assert len(units[0].unique()) == plan.units == min(shape[axis], MAX_UNITS)
+    positions = torch.stack([place for number, place in enumerate(coordinates) if number != axis] or [units * 0])
+    assert (positions == positions[:, :, :1]).all()
+    assert len(positions[:, :, 0].unique(dim=1).T) == plan.rows  # no position is read twice
+
+
+@settings(max_examples=80)
+@given(readings())
+def test_reading_is_bounded_spread_and_starts_at_the_first(reading: Any) -> None:
+    shape, axis, rows = reading
+    plan = plan_of(shape, axis, rows)
+    assert plan is not None
     assert plan.rows <= max(MIN_ROWS, rows)
-    for number, count, step, start in zip(plan.axes, plan.counts, plan.steps, plan.starts, strict=True):
-        indices = [start + place * step for place in range(count)]
-        assert 0 <= indices[0] <= indices[-1] < shape[number]
-        assert len(set(indices)) == count
-        unread = indices[0], shape[number] - 1 - indices[-1]
-        assert abs(unread[0] - unread[1]) <= 1  # centred: as much left out before as after
-        assert count == 1 or indices[-1] - indices[0] + 1 >= shape[number] / 2
+    for coordinate, size in zip(places_read(shape, plan), shape, strict=True):
+        read = coordinate.unique()
+        assert read[0] == 0
+        assert len(read) == 1 or read[-1] - read[0] + 1 >= size / 2
+
+
+@pytest.mark.parametrize("shape", [(1000, 8), (33, 8), (16, 500, 8), (4, 77, 8)])
+def test_tables_and_sequences_are_read_at_both_ends(shape: tuple[int, ...]) -> None:
+    plan = plan_of(shape, len(shape) - 1)
+    assert plan is not None
+    read = places_read(shape, plan)[-2].unique()
+    assert (read[0], read[-1]) == (0, shape[-2] - 1)
 
 
 @settings(max_examples=60)
@@ -105,10 +126,9 @@ def test_batch_entries_are_distinct_and_as_many_as_can_be(reading: Any) -> None:
     if batch is None:
         assert plan.samples == plan.rows == 1
         return
-    entry = torch.arange(shape[batch]).view([-1 if number == batch else 1 for number in range(len(shape))])
-    read = rows_of(entry.expand(shape).float(), plan).view(plan.samples, plan.places, plan.units)
-    assert (read == read[:, :1, :1]).all()  # entries are the slow index of the rows
-    assert len(read[:, 0, 0].unique()) == plan.samples >= min(shape[batch], MIN_SAMPLES)
+    entries = places_read(shape, plan)[batch].view(plan.samples, plan.places, plan.units)
+    assert (entries == entries[:, :1, :1]).all()  # entries are the slow index of the rows
+    assert len(entries[:, 0, 0].unique()) == plan.samples >= min(shape[batch], MIN_SAMPLES)
 
 
 @pytest.mark.parametrize("shape", [(5,), (ROWS, 9), (4, 2, 4, 7)])

@@ -118,7 +118,8 @@ CALLS = {
 IN_KIND = {
     "add": "add", "sub": "add", "mul": "multiply", "div": "multiply", "pow": "other", "matmul": "weighted",
     "linear": "weighted", "relu": "activation", "sigmoid": "activation", "tanh": "activation", "erf": "activation",
-    "silu": "activation", "abs": "activation", "rsub": "add", "softmax": "softmax", "log_softmax": "softmax", "cat": "join", "transpose": "view",
+    "silu": "activation", "abs": "activation", "rsub": "add", "softmax": "softmax", "log_softmax": "softmax",
+    "cat": "join", "transpose": "view",
     "layer_norm": "norm", "getitem": "view", "setitem": "other", "conv2d": "weighted", "cross_entropy": "loss",
     "embedding": "weighted", "scaled_dot_product_attention": "attention", "reshape": "view", "T": "view",
 }  # fmt: skip
