@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from stepzero.core.errors import TargetError
-from stepzero.probe.restore import preserved_randomness, preserved_state
+from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything
 from stepzero.probe.subject import Subject, subject_of, unwrapped
 
 _TORCH = str(Path(torch.__file__).parent)
@@ -34,7 +34,7 @@ def build(
     are; anything else it may return raises `TargetError`.
     """
     with preserved_randomness(), preserved_state(), recorded_lines() as lines:
-        torch.random.manual_seed(seed)  # noqa: TID251 - the factory draws from the global generator
+        seed_everything(seed)
         model, own_batch, own_loss = parts(factory())
     subject = subject_of(
         model,

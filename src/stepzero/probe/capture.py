@@ -19,7 +19,14 @@ from stepzero.core.trace import LossFact, Trace
 from stepzero.probe import facts, finish
 from stepzero.probe.loss import loss_of, output_tensors
 from stepzero.probe.recorder import Recorder
-from stepzero.probe.restore import Guard, Snapshot, preserved_randomness, preserved_state
+from stepzero.probe.restore import (
+    Guard,
+    Snapshot,
+    preserved_randomness,
+    preserved_state,
+    seed_everything,
+    without_collection,
+)
 from stepzero.probe.sampler import Sampler
 from stepzero.probe.subject import Subject
 from stepzero.probe.transfer import Ledger
@@ -45,6 +52,11 @@ def capture(subject: Subject) -> Trace:
     Raises whatever the user's own code raised, with a note naming the module it died in, and `StepzeroError` for
     inputs that cannot be used. The model, the batch and all global state are bit-identical afterwards either way.
     """
+    with without_collection():
+        return _capture(subject)
+
+
+def _capture(subject: Subject) -> Trace:
     ledger = Ledger()
     static = facts.Facts(ledger)
     static.look(subject.model)
@@ -106,11 +118,6 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
         recorder.phase = "backward"
         _differentiate(subject, run, value, ledger)
     return run
-
-
-def seed_everything(seed: int) -> None:
-    """Seed torch, on every device: the default run is deterministic. Only ever called with randomness preserved."""
-    torch.random.manual_seed(seed)  # noqa: TID251 - the user's modules draw from the global generator
 
 
 def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) -> None:

@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from stepzero.core.trace import PoisonFact, Unwritten
 from stepzero.probe.build import parts
 from stepzero.probe.facts import named_tensors
-from stepzero.probe.restore import preserved_randomness, preserved_state, same_bits
+from stepzero.probe.restore import preserved_randomness, preserved_state, same_bits, seed_everything
 from stepzero.probe.subject import Subject, unwrapped
 
 _FRESH = frozenset(
@@ -81,7 +81,7 @@ def poison(subject: Subject) -> PoisonFact:
 
 def _built(factory: Callable[[], Any], seed: int, *, first: bool) -> nn.Module:
     with Marking(first=first):
-        torch.random.manual_seed(seed)  # noqa: TID251 - the factory draws from the global generator
+        seed_everything(seed)
         model, _, _ = parts(factory())
     return unwrapped(model)
 

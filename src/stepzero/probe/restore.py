@@ -5,6 +5,7 @@ the recorder asks `Guard.before_write` ahead of every in-place operation, and th
 Buffers are small and are written by kernels that announce nothing (batch norm), so they are copied at once.
 """
 
+import gc
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -73,7 +74,7 @@ def preserved_randomness() -> Iterator[None]:
     numpy = sys.modules.get("numpy.random")
     saved_python, saved_numpy = random.getstate(), numpy.get_state() if numpy else None
     saved_cpu = torch.get_rng_state()
-    devices = [module for module in (torch.cuda, torch.xpu) if module.is_available()]
+    devices = [module for module in (torch.cuda, torch.xpu) if module.is_initialized()]
     saved_devices = [(module, module.get_rng_state_all()) for module in devices]
     saved_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
@@ -87,6 +88,32 @@ def preserved_randomness() -> Iterator[None]:
             module.set_rng_state_all(states)
         if saved_mps is not None:
             torch.mps.set_rng_state(saved_mps)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the generators of the CPU and of every device in use; call only with randomness preserved.
+
+    Not `torch.manual_seed`: on a machine whose devices are not in use yet that queues a seeding for later, which
+    would change the user's draws after the check.
+    """
+    torch.default_generator.manual_seed(seed)
+    for module in (torch.cuda, torch.xpu):
+        if module.is_initialized():
+            module.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Pause the cyclic garbage collector: it would walk all of torch several times within one pass."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager
