@@ -24,16 +24,14 @@ AWAITED = ("api.py", "measure/", "probe/", "rules/")
 """Files and folders whose tests are still to come. The list only gets shorter: a tested entry must leave it."""
 
 SEEDERS: dict[str, str] = {
-    "probe/build.py": "the user's factory draws from the global generator; the seed is set with randomness preserved",
-    "probe/capture.py": "the user's modules draw from the global generator; the seed is set with randomness preserved",
-    "probe/poison.py": "two builds must draw the same; the seed is set with randomness preserved",
+    "probe/restore.py": "factories and modules draw from the global generators: one function seeds them, to be put back",
 }
 """File -> why it may seed the global generators."""
 
 TENSOR_DRAWS = set("bernoulli_ cauchy_ exponential_ geometric_ log_normal_ normal_ random_ uniform_".split())
 INIT_DRAWS = {"normal_", "uniform_", "orthogonal_", "sparse_"}
 TORCH_DRAWS = set("bernoulli multinomial normal poisson rand randint randn randperm".split())
-TORCH_GLOBAL = set("rand_like randint_like randn_like manual_seed manual_seed_all seed seed_all".split())
+TORCH_GLOBAL = set("rand_like randint_like randn_like manual_seed seed".split())
 PYTHON_DRAWS = set("choice choices gauss randbytes randint random randrange sample seed shuffle uniform".split())
 NUMPY_HARMLESS = {"default_rng", "get_state", "set_state", "Generator"}
 
@@ -81,6 +79,8 @@ def global_draw(source: Source) -> Iterator[str]:
 
 def _is_global_draw(name: str, *, has_generator: bool) -> bool:
     owner, _, verb = name.rpartition(".")
+    if verb in {"manual_seed_all", "seed_all"} or owner.endswith("default_generator"):
+        return True
     if owner == "random":
         return verb in PYTHON_DRAWS
     if owner.endswith(("np.random", "numpy.random")):

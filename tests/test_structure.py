@@ -46,6 +46,7 @@ def lines(count: int) -> str:
         (structure.global_draw, "a.py", "torch.rand_like(x)"),
         (structure.global_draw, "a.py", "torch.manual_seed(0)"),
         (structure.global_draw, "a.py", "torch.random.manual_seed(0)"),
+        (structure.global_draw, "a.py", "torch.default_generator.manual_seed(0)"),
         (structure.global_draw, "a.py", "torch.cuda.manual_seed_all(0)"),
         (structure.global_draw, "a.py", "f(x).normal_()"),
         (structure.global_draw, "a.py", "nn.init.xavier_uniform_(w)"),
