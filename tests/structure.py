@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 
 from tests.source import ROOT, Source, sources
 
@@ -17,14 +18,15 @@ TESTED_BY: dict[str, str] = {
     "__init__.py": "tests/test_public_door.py",
     "__main__.py": "tests/cli/test_main.py",
     "cli/__init__.py": "tests/cli/test_main.py",
+    "rules/*/*": "tests/rules/test_contract.py",
 }
-"""File or folder (ending in /) without a mirrored test file -> the test that covers it."""
+"""Files (as a pattern) without a mirrored test file -> the test that covers them."""
 
-AWAITED = ("api.py", "measure/", "probe/", "rules/")
-"""Files and folders whose tests are still to come. The list only gets shorter: a tested entry must leave it."""
+AWAITED = ("api.py", "probe/*", "rules/causes.py")
+"""Files (as patterns) whose tests are still to come. The list only gets shorter: a tested entry must leave it."""
 
 SEEDERS: dict[str, str] = {
-    "probe/restore.py": "factories and modules draw from the global generators: one function seeds them, to be put back",
+    "probe/restore.py": "factories and modules draw from the global generators: one function seeds them",
 }
 """File -> why it may seed the global generators."""
 
@@ -147,8 +149,8 @@ def _mirrored(source: Source) -> str:
     return "/".join(filter(None, ["tests", folder, f"test_{file}"]))
 
 
-def _under(place: str, entries: Iterable[str]) -> bool:
-    return any(place == entry or (entry.endswith("/") and place.startswith(entry)) for entry in entries)
+def _under(place: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch(place, pattern) for pattern in patterns)
 
 
 CHECKS = (
