@@ -185,7 +185,9 @@ class Recorder(TorchFunctionMode):
             self.used.update(view.parameter for _, node in known for view in node.views)
         if spec.kind == "weighted" and not any(use.slot in _WEIGHTS for use in record.uses):
             record.kind = "product"
-        record.unit_axis = units.of_result(spec.name, spec.kind, args, record.shape, *source)
+        record.unit_axis = units.of_result(
+            spec.name, spec.kind, (args, kwargs), record.shape, *source, result=first, weights=operands
+        )
         _attributes(record, spec, args, kwargs)
         self._mark(spec, record, known, outputs, shapes)
         if not from_input or not first.is_floating_point():
@@ -281,7 +283,7 @@ class Recorder(TorchFunctionMode):
         z, *rest = args or (kwargs.get("input"),)
         node = self.node_of(z) if isinstance(z, Tensor) else None
         axis = (
-            units.of_result(spec.name, spec.kind, args, tuple(z.shape), tuple(z.shape), node.unit_axis)
+            units.of_result(spec.name, spec.kind, (args, kwargs), tuple(z.shape), tuple(z.shape), node.unit_axis)
             if node
             else None
         )
