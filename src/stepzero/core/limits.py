@@ -22,14 +22,33 @@ class Limits:
     constant_min_elements: float = limit(
         8, unit="elements", source="smaller matrices can be constant by chance (SZ206)"
     )
+    constant_fingerprint: float = limit(1e-5, unit="of the rms", source="float32 sums of a few thousand terms (SZ206)")
     outlier_false_call: float = limit(1e-6, unit="probability a tensor", source="Gaussian tail over n elements (SZ103)")
     outlier_min_elements: float = limit(16, unit="elements", source="too few to estimate a deviation (SZ103)")
     outlier_subnormal_share: float = limit(0.05, unit="share of elements", source="pytorch/pytorch#155588 (SZ103)")
+    outlier_share: float = limit(0.01, unit="share of elements", source="more than this is a law of its own (SZ103)")
+    outlier_zero_share: float = limit(
+        0.5, unit="share of elements", source="the median of a sparse tensor is 0 (SZ103)"
+    )
+    outlier_ordinary: float = limit(
+        1.0, unit="absolute value", source="identity, permutation and orthogonal draws reach 1 (SZ103)"
+    )
+    outlier_garbage: float = limit(
+        1e18, unit="absolute value", source="its square overflows float32; fla-org/flame#9 (SZ103)"
+    )
+    outlier_sample_errors: float = limit(
+        4.0, unit="standard errors of the spread", source="the spread itself is an estimate, false call 3e-5 (SZ103)"
+    )
     outlier_max_kurtosis_z: float = limit(
         30.0, unit="standard deviations", source="beyond this no light-tailed law of 1e12 elements reaches (SZ103)"
     )
     drift_slope: float = limit(1.25, unit="factor a layer", source="He 2015; a factor 1.25 is 9 in ten layers (SZ301)")
     drift_range: float = limit(100.0, unit="ratio", source="two decades along one segment (SZ301)")
+    drift_varied_range: float = limit(
+        1e3,
+        unit="ratio",
+        source="samples grow alike by a power of depth even at He's gain: two decades at 100 layers (SZ301)",
+    )
     drift_error_range: float = limit(1e3, unit="ratio", source="three decades with gradient evidence (SZ301)")
     drift_gradient: float = limit(
         100.0, unit="ratio", source="gradient at the segment's end out by two decades (SZ301)"
@@ -40,6 +59,9 @@ class Limits:
     gradient_range: float = limit(1e3, unit="ratio", source="Glorot 2010; Schoenholz 2017 (SZ401)")
     gradient_error_range: float = limit(1e4, unit="ratio", source="Glorot 2010; Schoenholz 2017 (SZ401)")
     gradient_error_update: float = limit(1e-6, unit="relative update", source="below one step in a million (SZ401)")
+    gradient_error_update_high: float = limit(
+        1.0, unit="relative update", source="the first step rewrites the weight (SZ301)"
+    )
     gradient_reference_lr: float = limit(
         1e-2, unit="learning rate", source="SGD at 1e-2 when no optimizer is given (0.2)"
     )
@@ -48,17 +70,28 @@ class Limits:
     saturated_warning: float = limit(0.2, unit="share of units", source="LeCun 1998 section 4.6 (SZ303)")
     saturated_error: float = limit(0.5, unit="share of units", source="Glorot 2010 (SZ303)")
     saturated_error_gradient: float = limit(0.1, unit="ratio across the activation", source="SZ303")
+    saturated_min_rows: float = limit(8, unit="positions", source="a share of positions needs several (SZ303)")
     dead_warning: float = limit(0.10, unit="share of units above chance", source="catalogue SZ305")
     dead_error: float = limit(0.50, unit="share of units above chance", source="catalogue SZ305")
     dead_min_rows: float = limit(32, unit="positions", source="all-off by chance has probability 2^-32 a unit (SZ305)")
+    dead_deviations: float = limit(
+        3.0, unit="standard deviations", source="the count of units that are off by chance is binomial (SZ305)"
+    )
     dead_expected: float = limit(
         0.10, unit="share of units", source="what correlated inputs do to a sound start (SZ305)"
     )
     loud_excess: float = limit(0.5, unit="nats", source="sigma^2 / 2 at sigma = 1 (SZ501)")
     loud_excess_per_log_class: float = limit(0.1, unit="of ln K", source="catalogue SZ501")
     loud_error_excess: float = limit(2.0, unit="nats", source="catalogue SZ501")
+    loud_error_gradient: float = limit(
+        10.0, unit="of what the head's law sends back", source="gradient into the backbone, catalogue SZ501"
+    )
     input_offset: float = limit(3.0, unit="standard deviations", source="LeCun 1998 section 4.3 (SZ901)")
     input_std_low: float = limit(0.05, unit="standard deviation", source="catalogue SZ901")
     input_std_high: float = limit(20.0, unit="standard deviation", source="catalogue SZ901")
-    input_min_samples: float = limit(4, unit="samples", source="a spread needs several samples (SZ901)")
+    input_sure: float = limit(3.0, unit="standard errors", source="99.7 % intervals of mean and spread (SZ901)")
+    input_pixel_high: float = limit(
+        127.0, unit="value", source="8-bit images: whole numbers that reach past half of 255 (SZ901)"
+    )
+    input_min_samples: float = limit(8, unit="positions", source="a spread needs several samples (SZ901)")
     skipped_share: float = limit(0.20, unit="share of parameters", source="catalogue SZ907")

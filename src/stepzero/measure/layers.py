@@ -6,8 +6,8 @@ from dataclasses import replace
 from stepzero.core.outcome import LayerRow
 from stepzero.core.trace import Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure.gain import gain_of
+from stepzero.measure.uses import weight_use
 
-_WEIGHTS = ("weight", "table", "recurrent", "operand")
 _SATURATED = 0.5
 """A unit counts as flat when its activation is flat on more than half of the positions (Glorot & Bengio 2010)."""
 
@@ -26,12 +26,6 @@ def layer_table(trace: Trace) -> tuple[LayerRow, ...]:
         else:
             rows[key] = _row(trace, operation, use, facts.get(use.parameter))
     return tuple(rows.values())
-
-
-def weight_use(operation: Operation) -> ParameterUse | None:
-    """The use of the operation's main weight, if it has a parameter as weight."""
-    candidates = [use for use in operation.uses if use.slot in _WEIGHTS]
-    return min(candidates, key=lambda use: _WEIGHTS.index(use.slot)) if candidates else None
 
 
 def law_std(operation: Operation, use: ParameterUse, consumer: Operation | None = None) -> float | None:

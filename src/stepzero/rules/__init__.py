@@ -1,11 +1,35 @@
 """Judges: pure functions from (Trace, Limits) to Findings. One folder a family, one file a rule, listed here."""
 
 from stepzero.core.rule import Rule
+from stepzero.rules.batch.raw_input import raw_input
+from stepzero.rules.batch.skipped_module import skipped_module
+from stepzero.rules.gradient.gradient_drift import gradient_drift
+from stepzero.rules.gradient.unused_parameter import unused_parameter
 from stepzero.rules.memory.non_finite_value import non_finite_value
+from stepzero.rules.memory.outlier_value import outlier_value
+from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
+from stepzero.rules.output.loud_head import loud_head
+from stepzero.rules.output.non_finite_loss import non_finite_loss
+from stepzero.rules.signal.dead_units import dead_units
+from stepzero.rules.signal.saturated_units import saturated_units
+from stepzero.rules.signal.signal_drift import signal_drift
+from stepzero.rules.symmetry.constant_weight import constant_weight
 
 ALL: tuple[Rule, ...] = (
     non_finite_value,
     unwritten_memory,
+    outlier_value,
+    unmaterialised_tensor,
+    constant_weight,
+    signal_drift,
+    saturated_units,
+    dead_units,
+    gradient_drift,
+    unused_parameter,
+    loud_head,
+    non_finite_loss,
+    raw_input,
+    skipped_module,
 )
 """Every rule, by code."""

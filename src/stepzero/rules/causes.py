@@ -18,7 +18,7 @@ _ANY_SIGNAL = ("SZ301", "SZ302", "SZ303", "SZ305", "SZ307", "SZ308", "SZ401", "S
 _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ102": ("SZ101", "SZ103", "SZ206", *_ANY_SIGNAL),
     "SZ101": ("SZ103", *_ANY_SIGNAL),
-    "SZ103": ("SZ301", "SZ303", "SZ305", "SZ501", "SZ510"),
+    "SZ103": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ510"),
     "SZ901": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ510"),
     "SZ206": ("SZ203", "SZ201", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
     "SZ301": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
@@ -35,8 +35,8 @@ def attribute(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     roots: list[Finding] = []
     explained: list[Finding] = []
     for finding in ordered:
-        nearest = sorted(roots, key=lambda root: not set(root.where) & set(finding.where))
-        root = next((root for root in nearest if _explains(graph, root, finding)), None)
+        explaining = [root for root in roots if _explains(graph, root, finding)]
+        root = max(explaining, key=lambda root: bool(set(root.where) & set(finding.where)), default=None)
         explained.append(replace(finding, root=root.id) if root else finding)
         if root is None:
             roots.append(finding)

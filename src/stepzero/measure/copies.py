@@ -1,0 +1,53 @@
+"""Are the units of one operation copies of each other? Read from the fingerprints of the first pass."""
+
+from stepzero.core.trace import Graph, Operation, Signal
+
+_CARRIES = frozenset(["activation", "dropout"])
+
+
+def are_equal(signal: Signal, tolerance: float) -> bool:
+    """Whether all units have one response: every projection agrees within ``tolerance`` of the signal's rms."""
+    if signal.nonfinite or not signal.units:
+        return False
+    values = signal.fingerprint.unpack()
+    allowed = tolerance * signal.rms
+    for start in range(0, len(values), signal.units):
+        row = values[start : start + signal.units]
+        if max(row) - min(row) > allowed:
+            return False
+    return len(values) > 0
+
+
+def have_equal_units(graph: Graph, operation: Operation, tolerance: float) -> bool | None:
+    """Whether the units respond alike, also after the bias and activation that follow, *and* receive alike gradients.
+
+    None when it cannot be told: not measured, or no gradient arrives yet.
+    """
+    if operation.forward is None or operation.backward is None or operation.backward.rms == 0.0:
+        return None
+    if not are_equal(operation.backward, tolerance):
+        return False
+    stages = [operation, *_following(graph, operation)]
+    return all(are_equal(stage.forward, tolerance) for stage in stages if stage.forward is not None)
+
+
+def tells_samples_apart(graph: Graph, operation: Operation, floor: float) -> bool:
+    """Whether anything computed from ``operation`` differs between batch entries by more than rounding."""
+    after = (graph.trace.operations[index] for index in graph.downstream({operation.index}))
+    return any(
+        reader.forward is not None and (reader.forward.batch_share is None or reader.forward.batch_share > floor)
+        for reader in after
+        if not reader.in_loss
+    )
+
+
+def _following(graph: Graph, operation: Operation) -> list[Operation]:
+    """Biases, scales and activations applied to the units of ``operation`` before anything mixes them."""
+    found, stack = [], [operation]
+    while stack:
+        for index in graph.readers[stack.pop().index]:
+            reader = graph.trace.operations[index]
+            if reader.shape == operation.shape and (reader.kind in _CARRIES or reader.role in ("bias", "scale")):
+                found.append(reader)
+                stack.append(reader)
+    return found

@@ -1,0 +1,80 @@
+import pytest
+import torch
+from torch import nn
+
+from stepzero.api import trace
+from stepzero.measure.activations import chance_off_share, flat_share, is_bounded, off_share, slope_through
+
+
+def activation(model, batch, loss=None):
+    record = trace(model, batch, loss)
+    return record, next(operation for operation in record.operations if operation.kind == "activation")
+
+
+@pytest.mark.parametrize(
+    ("phi", "bounded"),
+    [
+        (nn.Tanh(), True),
+        (nn.Sigmoid(), True),
+        (nn.Hardtanh(), True),
+        (nn.ReLU6(), False),
+        (nn.ReLU(), False),
+        (nn.GELU(), False),
+    ],
+)
+def test_bounded_means_flat_on_both_sides(phi, bounded):
+    _, operation = activation(nn.Sequential(nn.Linear(8, 64), phi, nn.Linear(64, 4)), torch.randn(64, 8))
+    assert is_bounded(operation) is bounded
+
+
+def test_shares_of_units():
+    model = nn.Sequential(nn.Linear(8, 10), nn.ReLU(), nn.Linear(10, 4))
+    with torch.no_grad():
+        model[0].bias[:3] = -50.0
+        model[0].bias[3:] = 50.0
+    _, operation = activation(model, torch.randn(64, 8))
+    assert off_share(operation.forward) == pytest.approx(0.3)
+    assert flat_share(operation.forward, 0.5) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 0.99])
+def test_chance_is_not_below_what_correlated_samples_do(correlation):
+    """Random weights, inputs that share a common part: the formula bounds the share of dead units from above."""
+    generator = torch.Generator().manual_seed(1)
+    common, own = torch.randn(256, generator=generator), torch.randn(64, 256, generator=generator)
+    model = nn.Sequential(nn.Linear(256, 2000, bias=False), nn.ReLU(), nn.Linear(2000, 2))
+    with torch.no_grad():
+        model[0].weight.normal_(generator=generator)
+    record, operation = activation(model, correlation**0.5 * common + (1 - correlation) ** 0.5 * own)
+    dead = off_share(operation.forward)
+    expected = chance_off_share(record, operation)
+    assert dead <= expected + 0.03
+    assert expected <= dead + 0.15
+
+
+def test_chance_never_explains_an_offset_layer():
+    model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 2))
+    nn.init.constant_(model[0].bias, -20.0)
+    record, operation = activation(model, torch.randn(64, 8))
+    assert off_share(operation.forward) == 1.0
+    assert chance_off_share(record, operation) < 0.5
+
+
+def test_one_sample_and_no_input_explain_nothing():
+    record, operation = activation(nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 2)), torch.randn(1, 8))
+    assert chance_off_share(record, operation) == 0.0
+    record, operation = activation(
+        nn.Sequential(nn.Linear(8, 64, bias=False), nn.ReLU(), nn.Linear(64, 2)), torch.zeros(8, 8)
+    )
+    assert chance_off_share(record, operation) == 0.0
+
+
+def test_slope_is_the_ratio_of_gradients():
+    model = nn.Sequential(nn.Linear(8, 64), nn.Sigmoid(), nn.Linear(64, 4))
+    nn.init.zeros_(model[0].weight)
+    nn.init.zeros_(model[0].bias)
+    record, operation = activation(model, torch.randn(64, 8))
+    assert slope_through(record, operation) == pytest.approx(0.25, rel=1e-4)
+    nn.init.zeros_(model[2].weight)
+    record, operation = activation(model, torch.randn(64, 8))
+    assert slope_through(record, operation) is None

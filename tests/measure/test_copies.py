@@ -1,0 +1,68 @@
+import pytest
+import torch
+from torch import nn
+
+from stepzero.api import trace
+from stepzero.core.trace import Graph
+from stepzero.measure.copies import are_equal, have_equal_units, tells_samples_apart
+
+
+def first(model, batch, loss=None):
+    record = trace(model, batch, loss)
+    return Graph(record), next(record.weighted())
+
+
+def mlp(*, row=None, column=None, bias=None, phi=nn.Tanh):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), phi(), nn.Linear(16, 4))
+    with torch.no_grad():
+        nn.init.zeros_(model[0].bias)
+        if row is not None:
+            model[0].weight.fill_(row)
+        if column is not None:
+            model[2].weight.copy_(torch.randn(4, 1).expand(4, 16) * column)
+        if bias is not None:
+            model[0].bias.copy_(torch.randn(16) * bias)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"row": 0.1, "column": 1.0}, True),
+        ({"row": 0.1}, False),  # columns differ: gradients do
+        ({"column": 1.0}, False),  # rows differ: responses do
+        ({"row": 0.1, "column": 1.0, "bias": 1.0}, False),  # biases tell them apart
+        ({"row": 0.1, "column": 0.0}, None),  # no gradient arrives yet
+    ],
+)
+def test_copies_need_equal_rows_biases_and_columns(changes, expected):
+    assert have_equal_units(*first(mlp(**changes), torch.randn(64, 8)), 1e-5) is expected
+
+
+def test_bias_added_after_the_product_counts():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.bias = nn.Parameter(torch.full((8, 16), 0.1)), nn.Parameter(torch.randn(16))
+            self.head = nn.Linear(16, 4)
+            nn.init.constant_(self.head.weight, 0.1)
+
+        def forward(self, x):
+            return self.head(x @ self.weight + self.bias)
+
+    graph, operation = first(Net(), torch.randn(64, 8))
+    assert are_equal(operation.forward, 1e-5)
+    assert have_equal_units(graph, operation, 1e-5) is False
+
+
+def test_random_units_are_not_equal():
+    _, operation = first(mlp(), torch.randn(64, 8))
+    assert not are_equal(operation.forward, 1e-5)
+
+
+def test_telling_samples_apart():
+    model, ids = nn.Sequential(nn.Embedding(9, 8), nn.Linear(8, 4)), torch.randint(0, 9, (16,))
+    assert tells_samples_apart(*first(model, ids), 1e-6)
+    nn.init.constant_(model[0].weight, 0.5)
+    assert not tells_samples_apart(*first(model, ids), 1e-6)

@@ -1,0 +1,24 @@
+import pytest
+import torch
+from torch import nn
+
+from stepzero.api import trace
+from stepzero.measure.updates import extreme_updates
+
+
+def test_ratio_of_the_first_step_to_the_weight():
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 4)), torch.randn(16, 8)
+    seen = trace(model, x, lambda output: output.square().mean())
+    model(x).square().mean().backward()
+    weights = (model[0].weight, model[1].weight)
+    ratios = [0.01 * p.grad.pow(2).mean().sqrt().item() / p.detach().pow(2).mean().sqrt().item() for p in weights]
+    least, most = extreme_updates(seen, ["0.weight", "1.weight"], 0.01)
+    assert (least, most) == (pytest.approx(min(ratios), rel=1e-5), pytest.approx(max(ratios), rel=1e-5))
+
+
+def test_zero_and_frozen_weights_have_none():
+    model = nn.Linear(8, 4)
+    nn.init.zeros_(model.weight)
+    model.bias.requires_grad_(False)
+    assert extreme_updates(trace(model, torch.randn(16, 8)), ["weight", "bias"], 0.01) is None
