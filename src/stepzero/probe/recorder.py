@@ -135,7 +135,7 @@ class Recorder(TorchFunctionMode):
         if spec.opened is not None:
             with self:
                 return spec.opened(*args, **kwargs)
-        if spec.writes(args, kwargs):
+        if spec.writes(kwargs):
             spec = replace(spec, is_inplace=True)
             self._before_write(spec, args, kwargs)
         if spec.kind in ("dropout", "attention"):

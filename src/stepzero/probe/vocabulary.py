@@ -135,13 +135,10 @@ class Spec:
     """Never recorded: metadata, randomness and grad-mode plumbing."""
     opened: Callable[..., Any] | None = None
     """Copy to run instead, with the mode on."""
-    inplace_at: int | None = None
-    """Position of the argument ``inplace``, which some functions take."""
 
-    def writes(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether this call writes into one of its arguments."""
-        is_asked = self.inplace_at is not None and self.inplace_at < len(args) and args[self.inplace_at] is True
-        return self.is_inplace or is_asked or bool(kwargs.get("inplace")) or kwargs.get("out") is not None
+    def writes(self, kwargs: dict[str, Any]) -> bool:
+        """Whether this call writes into one of its arguments (functions of torch pass ``inplace`` on by name)."""
+        return self.is_inplace or bool(kwargs.get("inplace")) or kwargs.get("out") is not None
 
 
 _SILENT = frozenset(
@@ -169,7 +166,7 @@ def spec_of(function: Any) -> Spec:
     name = _RENAMED.get(name, name)
     if _is_opened(function, name):
         return Spec(name, KIND_OF.get(name, "other"), opened=opened(function))
-    return Spec(name, KIND_OF.get(name, "other"), is_inplace=is_inplace, inplace_at=_inplace_at(function))
+    return Spec(name, KIND_OF.get(name, "other"), is_inplace=is_inplace)
 
 
 def _raw_name(function: Any) -> str:
@@ -193,13 +190,6 @@ def _is_inplace(raw: str, function: Any) -> bool:
     if schema is not None:
         return bool(schema.is_mutable)
     return raw.endswith("_") and not raw.endswith("__")
-
-
-def _inplace_at(function: Any) -> int | None:
-    """Only Python functions have it: ``F.relu(x, True)`` reaches the mode as one call."""
-    code = getattr(function, "__code__", None)
-    names = code.co_varnames[: code.co_argcount] if isinstance(code, types.CodeType) else ()
-    return names.index("inplace") if "inplace" in names else None
 
 
 def _is_opened(function: Any, name: str) -> bool:
