@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stepzero.api import check
+    from stepzero.api import check, trace
     from stepzero.core.errors import (
         BatchError,
         ConfigError,

@@ -32,12 +32,12 @@ def check(
     loss: Any = None,
     target: Any = None,
     *,
-    optimizer: Any = None,
-    lr: float | None = None,
+    optimizer: Any = None,  # noqa: ARG001 - of the contract; no rule judges updates yet
+    lr: float | None = None,  # noqa: ARG001 - of the contract; no rule judges updates yet
     select: Iterable[str] | None = None,
     ignore: Iterable[str] | None = None,
     seed: int = 0,
-    deep: bool = False,
+    deep: bool = False,  # noqa: ARG001 - of the contract; there is no expensive probe yet
     progress: Progress = None,
     batch_is_stand_in: bool = False,
     name: str | None = None,
@@ -76,7 +76,7 @@ def check(
     subject = _subject(model, batch, loss, target, say, seed=seed, is_stand_in=batch_is_stand_in, name=name)
     observed = _observe(subject, {need for rule in chosen for need in rule.needs}, say)
     say("judging")
-    return _report(subject, observed, chosen, limits or Limits())
+    return _report(observed, chosen, limits or Limits())
 
 
 def trace(model: Any, batch: Any = None, loss: Any = None, target: Any = None, *, seed: int = 0) -> Trace:
@@ -137,7 +137,7 @@ def _matches(rule: Rule, codes: tuple[str, ...]) -> bool:
     return any(rule.code.startswith(code) or rule.name == code for code in codes)
 
 
-def _report(subject: Subject, observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> Report:
+def _report(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> Report:
     findings: list[Finding] = []
     not_judged: list[NotChecked] = []
     crashed: list[NotChecked] = []
@@ -192,7 +192,7 @@ def _coverage(
         rules_run=tuple(rule.code for rule in chosen),
         not_judged=tuple(not_judged),
         skipped=tuple(NotChecked(what, why) for what, why in observed.skipped),
-        incomplete=tuple([*crashed, *_incomplete(observed, weighted)]),
+        incomplete=(*crashed, *_incomplete(observed, weighted)),
     )
 
 
@@ -211,5 +211,3 @@ def _incomplete(observed: Trace, weighted: list[Any]) -> list[NotChecked]:
     if observed.loss.value is not None and not math.isfinite(observed.loss.value) and not observed.has_backward:
         reasons.append(NotChecked("backward", "the loss is not finite"))
     return reasons
-
-

@@ -1,13 +1,14 @@
 """The outcome of a check: a Report."""
 
 import importlib
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
+from stepzero.core import serial
 from stepzero.core.finding import RANK, Finding, Severity
+
+_GATES = {"error": RANK["error"], "warning": RANK["warning"], "never": -1}
+"""What ``--fail-on`` takes: the mildest rank that still fails."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,24 +115,21 @@ class Report:
         return not loud and self.is_complete
 
     def exit_code(self, fail_on: str = "error") -> int:
-        """0 nothing at or above ``fail_on``, 1 findings, 3 incomplete; 3 wins over 0, never over 1. Notes never count."""
-        gate = {"error": 0, "warning": 1, "never": -1}[fail_on]
-        if any(RANK[finding.severity] <= gate for finding in self.root_causes):
+        """0 nothing at or above ``fail_on``, 1 findings, 3 incomplete: wins over 0, never over 1. Notes never count."""
+        if fail_on not in _GATES:
+            raise ValueError(f"fail_on: expected 'error', 'warning' or 'never', got {fail_on!r}")
+        if any(RANK[finding.severity] <= _GATES[fail_on] for finding in self.root_causes):
             return 1
         return 0 if self.is_complete else 3
 
     def to_json(self, *, indent: int = 2) -> str:
         """Serialise; non-finite numbers become the strings 'nan', 'inf', '-inf', so that the output is pure JSON."""
-        plain = _finite(msgspec.to_builtins(self))
-        return msgspec.json.format(msgspec.json.encode(plain), indent=indent).decode()
+        return serial.dump(self, indent=indent)
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Report":
         """Read back what `to_json` wrote; raises `ValueError` with the place when the text is not a report."""
-        try:
-            return msgspec.convert(msgspec.json.decode(text), cls, strict=False)
-        except msgspec.MsgspecError as error:
-            raise ValueError(f"not a stepzero report: {error}") from error
+        return serial.load(text, cls, "report")
 
     def to_text(self, width: int = 100) -> str:
         """Render as plain text of at most ``width`` columns."""
@@ -147,13 +145,3 @@ class Report:
 def _renderer(name: str) -> Any:
     """Look a renderer up by name at call time: core knows that renderers exist, not which."""
     return importlib.import_module(f"stepzero.report.{name}")
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value

@@ -1,6 +1,7 @@
 """A Rule: a pure function from (Trace, Limits) to Findings, with its facts and its page."""
 
 import re
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -94,4 +95,8 @@ def _dedent(text: str) -> str:
 def _sections(page: str) -> dict[str, str]:
     pattern = "^(" + "|".join(re.escape(heading) for heading in HEADINGS) + ")\n-+\n"
     parts = re.split(pattern, page, flags=re.MULTILINE)
-    return {heading: _dedent(body).strip("\n") for heading, body in zip(parts[1::2], parts[2::2], strict=True)}
+    # Not cleandoc: it would strip the first line alone and so unindent the body of a class or function.
+    return {
+        heading: textwrap.dedent(body.strip("\n")).rstrip()
+        for heading, body in zip(parts[1::2], parts[2::2], strict=True)
+    }

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 
+from stepzero.core import serial
 from stepzero.core.vector import Vector
 
 Attribute: TypeAlias = int | float | bool | str | tuple[int, ...] | None
@@ -21,16 +22,17 @@ class Signal:
     """Streamed statistics of one tensor, read on its unit axis from a bounded sample of positions.
 
     ``rows`` positions were read (batch entries x places), ``samples`` of them distinct batch entries. Each Vector
-    has one number per unit; ``fingerprint`` has ``projections`` numbers per unit, projection-major: random +-1/sqrt(rows)
-    projections of the unit's responses over the sampled positions, computed in float64.
+    has one number per unit; ``fingerprint`` has ``projections`` numbers per unit, projection-major: random
+    +-1/sqrt(rows) projections of the unit's responses over the sampled positions, computed in float64.
     """
 
     rows: int
     samples: int
     units: int
     rms: float
+    """Of the whole tensor, not of the sample."""
     mean: float
-    """Mean over positions and units."""
+    """Mean over the sampled positions and units."""
     low: float
     high: float
     batch_share: float | None
@@ -40,7 +42,9 @@ class Signal:
     """Mean square over positions, per unit."""
     fingerprint: Vector
     unit_low: Vector = Vector()
+    """Activations only: smallest response, per unit."""
     unit_high: Vector = Vector()
+    """Activations only: largest response, per unit."""
     flat_share: Vector = Vector()
     """Activations only: share of positions where abs(phi'(z)) < 0.1 max abs(phi'), per unit."""
     off_share: Vector = Vector()
@@ -89,7 +93,8 @@ class Operation:
     name: str
     """Canonical name, whoever called it: ``x + y``, ``torch.add`` and ``x.add_(y)`` are all ``add``."""
     kind: str
-    """weighted | activation | norm | softmax | attention | add | multiply | view | join | pool | dropout | loss | other."""
+    """weighted | product (two signals contracted) | activation | norm | softmax | attention | add | multiply | view |
+    join | pool | dropout | loss | other."""
     module: str
     """Path of the module whose forward was running ('' is the root)."""
     call: int
@@ -109,9 +114,11 @@ class Operation:
     forward: Signal | None = None
     backward: Signal | None = None
     role: str = ""
-    """residual | projection-residual | gate | bias | scale | norm | head | output; empty when it plays none of them."""
+    """residual | projection-residual | gate | self-gate (an activation written out: x * sigmoid(x)) | arithmetic
+    (x + x^3) | bias | scale | norm | head; empty when it plays none of them."""
     consumer: str = ""
-    """Weighted operations: what reads the result first: an activation's name, norm, residual, gate, softmax, attention, weighted, loss, output."""
+    """Weighted operations: what reads the result first: an activation's name, norm, residual, gate, softmax, attention,
+    weighted, product, loss, output."""
     consumer_index: int | None = None
 
 
@@ -193,7 +200,8 @@ class ModuleFact:
     type: str
     is_training: bool
     source_line: str | None = None
-    """``path:line`` of the innermost frame outside torch that created it; None when stepzero did not call the factory."""
+    """``path:line`` of the innermost frame outside torch that created it; None when stepzero did not call the
+    factory."""
     calls: int = 0
 
 
@@ -276,6 +284,15 @@ class Trace:
     seed: int = 0
     torch: str = ""
     version: int = 1
+
+    def to_json(self, *, indent: int = 0) -> str:
+        """Serialise; Vectors are base64 of little-endian float64."""
+        return serial.dump(self, indent=indent)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> "Trace":
+        """Read back what `to_json` wrote; raises `ValueError` with the place when the text is no trace."""
+        return serial.load(text, cls, "trace")
 
     def parameter(self, name: str) -> TensorFact:
         """Return the fact of a parameter by its name."""

@@ -46,6 +46,4 @@ def einsum_axes(equation: str, position: int) -> tuple[str, ...] | None:
     if not arrow:
         letters = inputs.replace(",", "")
         output = "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
-    return tuple(
-        ("group" if letter in others else "out") if letter in output else "in" for letter in terms[position]
-    )
+    return tuple(("group" if letter in others else "out") if letter in output else "in" for letter in terms[position])

@@ -1,7 +1,6 @@
 """Is a signal a gate? Found in the dataflow, never by name: what it ends in is a product with another live signal."""
 
 from stepzero.core.trace import Graph, Operation
-from stepzero.measure.uses import weight_use
 
 _SHORT = 2
 """Weighted operations a gating branch may hold: squeeze-and-excite has two."""
@@ -47,11 +46,11 @@ def _is_elsewhere(reader: Operation) -> bool:
 
 
 def _is_product(operation: Operation) -> bool:
-    """A product of two live signals: a gate, or a contraction without a parameter (attention weights times values)."""
-    return operation.role == "gate" or (operation.kind == "weighted" and weight_use(operation) is None)
+    """A product of two live signals: a gate, an activation written out, attention weights times values."""
+    return operation.role in ("gate", "self-gate") or operation.kind == "product"
 
 
 def is_last(graph: Graph, index: int) -> bool:
     """Whether no weight comes after it: it feeds the loss or is the output."""
     after = graph.downstream({index}) - {index}
-    return not any(graph.trace.operations[other].kind == "weighted" for other in after)
+    return not any(graph.trace.operations[other].kind in ("weighted", "product") for other in after)

@@ -1,17 +1,21 @@
 """A bounded, evenly spaced sample of a tensor, laid out as rows (positions) x units.
 
 Shapes: R rows = samples x places, U units. The sample is what keeps the cost of looking independent of the size
-of an activation: at most `MAX_ROWS` positions and about `MAX_ELEMENTS` numbers are read.
+of an activation: at most `ACTIVATION_ROWS` positions and about `MAX_ELEMENTS` numbers are read.
 """
 
 import functools
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-MAX_ROWS = 128
-MIN_ROWS = 64
+ROWS = 32
+"""Positions read of an ordinary result: a mean square to 18 % a unit, and much better over a layer's units."""
+ACTIVATION_ROWS = 64
+"""Positions read of an activation, where the rare event counts: a unit on at 3 % of positions is seen to be alive."""
+MIN_ROWS = 32
 MAX_ELEMENTS = 1 << 15
 MAX_UNITS = 4096
 MIN_SAMPLES = 16
@@ -19,15 +23,16 @@ MIN_SAMPLES = 16
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to read one shape: per axis of the result (batch, places..., units) its count, and where it starts and steps."""
+    """How to read one shape: per axis of the result (batch, places..., units) how many entries, and how far apart."""
 
     axes: tuple[int, ...]
     counts: tuple[int, ...]
     steps: tuple[int, ...]
-    starts: tuple[int, ...]
     samples: int
     places: int
     units: int
+    gathered: int | None = None
+    """Size of the last position axis when it is read at unevenly rounded positions, both ends included."""
 
     @property
     def rows(self) -> int:
@@ -36,35 +41,33 @@ class Plan:
 
 
 @functools.lru_cache(maxsize=4096)
-def plan_of(shape: tuple[int, ...], unit_axis: int) -> Plan | None:
-    """Plan the reading of ``shape``; None for an empty tensor. ``unit_axis`` must be a valid non-negative axis."""
+def plan_of(shape: tuple[int, ...], unit_axis: int, rows: int = ROWS) -> Plan | None:
+    """Plan the reading of ``shape``; None for an empty tensor. ``unit_axis`` must be a valid non-negative axis.
+
+    Reading starts at position 0, never centred: class tokens sit there, and strided readers of a map read even
+    positions. Tables and sequences are read at both ends, because a gradient may arrive at the last step alone.
+    """
     if 0 in shape or not shape:
         return None
     others = [axis for axis in range(len(shape)) if axis != unit_axis]
     units = min(shape[unit_axis], MAX_UNITS)
-    budget = max(MIN_ROWS, min(MAX_ROWS, MAX_ELEMENTS // units))
-    counts = _spread(tuple(shape[axis] for axis in others), budget)
+    budget = max(MIN_ROWS, min(rows, MAX_ELEMENTS // units))
+    counts = (*_spread(tuple(shape[axis] for axis in others), budget), units)
     order = (*others, unit_axis)
-    counts = (*counts, units)
-    steps = tuple(shape[axis] // count for axis, count in zip(order, counts, strict=True))
-    starts = tuple(
-        (shape[axis] - (count - 1) * step - 1) // 2 for axis, count, step in zip(order, counts, steps, strict=True)
-    )
+    steps = [shape[axis] // count for axis, count in zip(order, counts, strict=True)]
+    gathered = None
+    if 1 <= len(others) <= 2 and 1 < counts[-2] < shape[others[-1]]:
+        gathered, steps[-2] = shape[others[-1]], 1
     samples = counts[0] if others else 1
-    places = 1
-    for count in counts[1:-1]:
-        places *= count
-    return Plan(order, counts, steps, starts, samples, places, units)
+    return Plan(order, counts, tuple(steps), samples, math.prod(counts[1:-1]), units, gathered)
 
 
 def _spread(sizes: tuple[int, ...], budget: int) -> tuple[int, ...]:
-    """Share ``budget`` positions over axes: the first (batch) axis gets at least `MIN_SAMPLES`, then the longest doubles."""
+    """Share ``budget`` positions over axes: first (batch) at least `MIN_SAMPLES`, then the longest axis doubles."""
     if not sizes:
         return ()
     counts = [1] * len(sizes)
-    places = 1
-    for size in sizes[1:]:
-        places *= size
+    places = math.prod(sizes[1:])
     counts[0] = min(sizes[0], max(MIN_SAMPLES, budget // places))
     room = max(1, budget // counts[0])
     while True:
@@ -86,13 +89,22 @@ def rows_of(tensor: Tensor, plan: Plan) -> Tensor:
     source = tensor.detach()
     stride = source.stride()
     strides = [stride[axis] * step for axis, step in zip(plan.axes, plan.steps, strict=True)]
-    offset = source.storage_offset()
-    for axis, start in zip(plan.axes, plan.starts, strict=True):
-        offset += stride[axis] * start
-    view = source.as_strided(plan.counts, strides, offset)
+    counts = plan.counts
+    if plan.gathered is not None:
+        counts = (*counts[:-2], plan.gathered, counts[-1])
+    view = source.as_strided(counts, strides, source.storage_offset())
+    if plan.gathered is not None:
+        view = view.index_select(-2, _ends_included(plan.gathered, plan.counts[-2], source.device))
     if view.is_complex():
         view = view.abs()
-    return view.clone(memory_format=torch.contiguous_format).view(plan.rows, plan.units)
+    is_fresh = plan.gathered is not None and view.is_contiguous()
+    copied = view if is_fresh else view.clone(memory_format=torch.contiguous_format)
+    return copied.view(plan.rows, plan.units)
+
+
+@functools.lru_cache(maxsize=1024)
+def _ends_included(size: int, count: int, device: torch.device) -> Tensor:
+    return torch.linspace(0, size - 1, count, dtype=torch.float64).round().long().to(device)
 
 
 def wide(tensor: Tensor) -> torch.dtype:

@@ -11,15 +11,25 @@ FLAT = 0.1
 
 def slope_at(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     """phi'(z), same shape as ``z``. ``function`` must be elementwise."""
-    with torch.enable_grad():
+    # Own identity hooks: a checkpoint around the caller counts every tensor that autograd saves.
+    with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(_same, _same):
         leaf = z.detach().requires_grad_()
         (slope,) = torch.autograd.grad(function(leaf).sum(), leaf)
     return slope
 
 
-def largest_slope(function: Callable[[Tensor], Tensor], z: Tensor) -> float:
-    """Largest abs(phi') on -10..10, on the device and in the dtype of ``z``."""
-    grid = torch.linspace(-10, 10, 4001, device=z.device, dtype=z.dtype)
+def _same(saved: Tensor) -> Tensor:
+    return saved
+
+
+def largest_slope(function: Callable[[Tensor], Tensor], like: Tensor) -> float:
+    """Largest abs(phi') on -10..10, on the device and in the dtype of ``like``.
+
+    ``like`` is a row of units [U], or a matrix [R, U] when the function has parameters for each unit.
+    """
+    grid = torch.linspace(-10, 10, 2001, device=like.device, dtype=like.dtype)
+    if like.dim() == 2:
+        grid = grid[::4, None].expand(-1, like.shape[1]).contiguous()
     return float(slope_at(function, grid).abs().amax())
 
 

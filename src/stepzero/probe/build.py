@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from stepzero.core.errors import TargetError
-from stepzero.probe.restore import preserved_randomness, preserved_state
+from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything
 from stepzero.probe.subject import Subject, subject_of, unwrapped
 
 _TORCH = str(Path(torch.__file__).parent)
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parent.parent)
 
 
 def build(
@@ -34,7 +34,7 @@ def build(
     are; anything else it may return raises `TargetError`.
     """
     with preserved_randomness(), preserved_state(), recorded_lines() as lines:
-        torch.random.manual_seed(seed)
+        seed_everything(seed)
         model, own_batch, own_loss = parts(factory())
     subject = subject_of(
         model,
@@ -81,11 +81,11 @@ def recorded_lines() -> Iterator[dict[int, str]]:
             kept.append(self)
         original(self, *args, **kwargs)
 
-    nn.Module.__init__ = recording  # type: ignore[method-assign]
+    nn.Module.__init__ = recording  # type: ignore[method-assign]  # watches every class at once
     try:
         yield lines
     finally:
-        nn.Module.__init__ = original  # type: ignore[method-assign]
+        nn.Module.__init__ = original  # type: ignore[method-assign]  # as it was
 
 
 def _creator(frame: FrameType | None, module: nn.Module) -> str | None:
@@ -109,5 +109,3 @@ def shown(filename: str) -> str:
         if "site-packages" in parts_:
             return "/".join(parts_[len(parts_) - parts_[::-1].index("site-packages") :])
         return path.as_posix()
-
-

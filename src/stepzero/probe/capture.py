@@ -4,6 +4,7 @@ The order of the steps is the order of the code in `capture`: protect, run, diff
 """
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,10 +19,18 @@ from stepzero.core.trace import LossFact, Trace
 from stepzero.probe import facts, finish
 from stepzero.probe.loss import loss_of, output_tensors
 from stepzero.probe.recorder import Recorder
-from stepzero.probe.restore import Guard, Snapshot, preserved_randomness, preserved_state
+from stepzero.probe.restore import (
+    Guard,
+    Snapshot,
+    preserved_randomness,
+    preserved_state,
+    seed_everything,
+    without_collection,
+)
 from stepzero.probe.sampler import Sampler
 from stepzero.probe.subject import Subject
 from stepzero.probe.transfer import Ledger
+from stepzero.probe.vocabulary import opened
 
 
 @dataclass
@@ -43,6 +52,11 @@ def capture(subject: Subject) -> Trace:
     Raises whatever the user's own code raised, with a note naming the module it died in, and `StepzeroError` for
     inputs that cannot be used. The model, the batch and all global state are bit-identical afterwards either way.
     """
+    with without_collection():
+        return _capture(subject)
+
+
+def _capture(subject: Subject) -> Trace:
     ledger = Ledger()
     static = facts.Facts(ledger)
     static.look(subject.model)
@@ -79,6 +93,7 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
     run.conditions += set_modes(subject.model)
     seed_everything(subject.seed)
     with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(eager())
         stack.enter_context(_module_path(recorder))
@@ -88,7 +103,13 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
         with _naming_the_place(recorder):
             output = subject.model(*subject.args, **subject.kwargs)
         recorder.phase, recorder.stack[:] = "loss", [("", 0)]
-        run.outputs = sorted({node.index for tensor in output_tensors(output) if (node := recorder.node_of(tensor)) and node.index is not None})
+        run.outputs = sorted(
+            {
+                node.index
+                for tensor in output_tensors(output)
+                if (node := recorder.node_of(tensor)) and node.index is not None
+            }
+        )
         with _noting("raised in the loss"):
             value, run.loss = loss_of(output, subject.loss, subject.target, subject.seed)
         node = recorder.node_of(value)
@@ -97,11 +118,6 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
         recorder.phase = "backward"
         _differentiate(subject, run, value, ledger)
     return run
-
-
-def seed_everything(seed: int) -> None:
-    """Seed torch, on every device: the default run is deterministic. Only ever called with randomness preserved."""
-    torch.random.manual_seed(seed)
 
 
 def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) -> None:
@@ -115,7 +131,8 @@ def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) ->
             run.conditions.append("the loss does not depend on any trainable parameter through a derivative")
         return
     with _noting("raised in the backward pass"):
-        gradients = torch.autograd.grad(value, [parameter for _, parameter in named], allow_unused=True)
+        # Opened, so that the mode stays on: a checkpoint's second forward must run as the first one did.
+        gradients = opened(torch.autograd.grad)(value, [parameter for _, parameter in named], allow_unused=True)
     run.has_backward = True
     with torch._C.DisableTorchFunction():
         for (name, _), gradient in zip(named, gradients, strict=True):
@@ -150,6 +167,8 @@ def eager() -> Iterator[None]:
     """Compiled parts run as the Python they came from; reentrant checkpoints as the kind autograd.grad can follow."""
     with ExitStack() as stack:
         if "torch._dynamo" in sys.modules:
+            stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", message="Using `torch.compile\\(module\\)` when there are global hooks")
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         if (module := sys.modules.get("torch.utils.checkpoint")) is not None:
             stack.enter_context(_followable(module))
@@ -158,7 +177,7 @@ def eager() -> Iterator[None]:
 
 @contextmanager
 def _followable(module: Any) -> Iterator[None]:
-    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:
+    def apply(function: Callable[..., Any], preserve: bool, *args: Any) -> Any:  # noqa: FBT001 - as torch calls it
         return module.checkpoint(function, *args, use_reentrant=False, preserve_rng_state=preserve)
 
     module.CheckpointFunction.apply = staticmethod(apply)
@@ -191,7 +210,9 @@ def _naming_the_place(recorder: Recorder) -> Iterator[None]:
         path = recorder.stack[-1][0]
         last = recorder.records[-1] if recorder.records else None
         after = f", after {last.name} {last.shape}" if last is not None else ""
-        error.add_note(f"stepzero: raised in the forward of {path or 'the model itself'!r}{after}; the model is unchanged")
+        error.add_note(
+            f"stepzero: raised in the forward of {path or 'the model itself'!r}{after}; the model is unchanged"
+        )
         raise
 
 

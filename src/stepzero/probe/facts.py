@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parameter import UninitializedTensorMixin
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]  # its stub leaves it out
 
 from stepzero.core.trace import GradientFact, TensorFact
 from stepzero.measure.sampling import wide
@@ -22,7 +22,10 @@ from stepzero.probe.transfer import Ledger, vector
 SAMPLE = 2048
 _SPREAD_EVERY = 2
 """The median reads every second of the sample: 1,024 numbers give the spread to 4 %, and a median is slow."""
-_COLUMNS = 5
+_COLUMNS = 7
+"""Low, high, mean, mean square, spread, share of zeros, share of numbers below the smallest normal one."""
+_RUN = 16
+_TINY = torch.finfo(torch.float32).tiny * (1 - 1e-12)
 
 
 @dataclass(slots=True)
@@ -33,14 +36,12 @@ class _Row:
     aliases: tuple[str, ...]
     state: str
     flat: Tensor | None = None
-    extremes: int = -1
-    """Ticket of (low, high)."""
     statistics: tuple[int, int] | None = None
-    """Ticket and place of the sample's statistics."""
+    """Ticket and place of the row's numbers."""
 
 
 def state_of(tensor: Tensor) -> str:
-    """ready | meta | lazy | empty-storage | sharded."""
+    """Ready | meta | lazy | empty-storage | sharded."""
     if isinstance(tensor, UninitializedTensorMixin):
         return "lazy"
     if tensor.is_meta:
@@ -56,7 +57,8 @@ def named_tensors(model: nn.Module) -> list[tuple[str, str, Tensor, tuple[str, .
     """(name, kind, tensor, aliases) of every parameter and buffer, tied ones once under their first name."""
     first: dict[object, int] = {}
     rows: list[tuple[str, str, Tensor, list[str]]] = []
-    named = [(name, "parameter", value) for name, value in model.named_parameters(remove_duplicate=False)]
+    named: list[tuple[str, str, Tensor]] = []
+    named += [(name, "parameter", value) for name, value in model.named_parameters(remove_duplicate=False)]
     named += [(name, "buffer", value) for name, value in model.named_buffers(remove_duplicate=False)]
     for name, kind, tensor in named:
         key = _identity(tensor, kind)
@@ -77,7 +79,9 @@ def _identity(tensor: Tensor, kind: str) -> object:
 
 @functools.lru_cache(maxsize=512)
 def _positions(numel: int, device: torch.device) -> Tensor:
-    return (torch.arange(SAMPLE, dtype=torch.float64) * (numel / SAMPLE)).long().clamp_(max=numel - 1).to(device)
+    """Evenly spaced runs of neighbours: one number a cache line would cost more than every other statistic."""
+    starts = (torch.arange(SAMPLE // _RUN, dtype=torch.float64) * ((numel - _RUN) / (SAMPLE // _RUN - 1))).long()
+    return (starts[:, None] + torch.arange(_RUN)).flatten().to(device)
 
 
 def _flat(tensor: Tensor) -> Tensor:
@@ -108,58 +112,22 @@ class Facts:
 
     def look(self, model: nn.Module) -> None:
         """Read every parameter and buffer once."""
-        groups: dict[tuple[str, torch.device, torch.dtype], list[_Row]] = {}
+        groups: dict[tuple[bool, torch.device, torch.dtype], list[_Row]] = {}
         for name, kind, tensor, aliases in named_tensors(model):
             row = _Row(name, kind, tensor, aliases, state_of(tensor))
             self._rows.append(row)
             if row.state not in ("ready", "sharded") or tensor.numel() == 0:
                 continue
             row.flat = _flat(tensor)
-            if row.flat.numel() == 0:
-                continue
-            is_small = row.flat.numel() <= SAMPLE and row.flat.is_floating_point()
-            if not is_small:
-                row.extremes = self._ledger.put(torch.stack(torch.aminmax(row.flat)))
-            if is_small or kind == "parameter":
-                size = "small" if is_small else "large"
-                groups.setdefault((size, row.flat.device, row.flat.dtype), []).append(row)
-        for (size, *_), rows in groups.items():
-            self._summarise_small(rows) if size == "small" else self._summarise_large(rows)
-
-    def _summarise_small(self, rows: list[_Row]) -> None:
-        flats = [row.flat for row in rows if row.flat is not None]
-        joined = torch.cat(flats)
-        joined = joined.to(wide(joined))
-        lengths = torch.tensor([flat.numel() for flat in flats], device=joined.device)
-        columns = [
-            _by_segment(joined, "mean", lengths),
-            _by_segment(joined * joined, "mean", lengths),
-            _by_segment((joined == 0).to(joined.dtype), "mean", lengths),
-            _by_segment(_is_subnormal(joined).to(joined.dtype), "mean", lengths),
-        ]
-        columns.insert(2, torch.full_like(columns[0], math.nan))
-        self._put(rows, columns)
-        extremes = torch.stack([_by_segment(joined, "min", lengths), _by_segment(joined, "max", lengths)], 1)
-        for row, pair in zip(rows, extremes, strict=True):
-            row.extremes = self._ledger.put(pair)
-
-    def _summarise_large(self, rows: list[_Row]) -> None:
-        pieces = [row.flat.index_select(0, _positions(row.flat.numel(), row.flat.device)) for row in rows if row.flat is not None]
-        sample = torch.stack(pieces)  # [T, SAMPLE]
-        sample = sample.to(wide(sample))
-        columns = [
-            sample.mean(1),
-            (sample * sample).mean(1),
-            spread_of(sample[:, ::_SPREAD_EVERY]),
-            (sample == 0).to(sample.dtype).mean(1),
-            _is_subnormal(sample).to(sample.dtype).mean(1),
-        ]
-        self._put(rows, columns)
-
-    def _put(self, rows: list[_Row], columns: list[Tensor]) -> None:
-        ticket = self._ledger.put(torch.stack(columns, 1))
-        for place, row in enumerate(rows):
-            row.statistics = (ticket, place)
+            if row.flat.numel() == 0 or (kind == "buffer" and not row.flat.is_floating_point()):
+                continue  # counters and masks: nothing a rule could say about their values
+            is_small = row.flat.numel() <= SAMPLE
+            groups.setdefault((is_small, row.flat.device, row.flat.dtype), []).append(row)
+        for (is_small, *_), rows in groups.items():
+            columns = _small_columns(rows) if is_small else _large_columns(rows)
+            ticket = self._ledger.put(torch.stack(columns, 1))
+            for place, row in enumerate(rows):
+                row.statistics = (ticket, place)
 
     def unready(self) -> list[tuple[str, str]]:
         """(name, state) of parameters and buffers that hold no memory a forward could run on."""
@@ -171,9 +139,7 @@ class Facts:
 
     def _finished(self, row: _Row, used: set[str], gradients: dict[str, GradientFact]) -> TensorFact:
         is_lazy = row.state == "lazy"
-        numbers: dict[str, Any] = {}
-        if row.extremes >= 0:
-            numbers = self._numbers(row)
+        numbers = self._numbers(row) if row.statistics is not None else {}
         return TensorFact(
             name=row.name,
             aliases=row.aliases,
@@ -192,26 +158,22 @@ class Facts:
 
     def _numbers(self, row: _Row) -> dict[str, Any]:
         assert row.flat is not None
-        low, high = self._ledger.tensor(row.extremes).tolist()
-        numbers: dict[str, Any] = {"low": low, "high": high}
-        is_finite = math.isfinite(low) and math.isfinite(high)
-        if row.statistics is not None:
-            ticket, place = row.statistics
-            mean, square, spread, zeros, subnormal = self._statistics(ticket)[place]
-            is_finite = is_finite and math.isfinite(square)
-            std = math.sqrt(max(0.0, square - mean * mean)) if low != high else 0.0
-            if math.isnan(spread):
-                spread = _small_spread(row.flat, low, high, mean, std)
-            numbers |= {
-                "mean": mean,
-                "std": std,
-                "spread": spread,
-                "rms": math.sqrt(square) if square >= 0 else math.nan,
-                "zero_share": zeros,
-                "subnormal_share": subnormal,
-                "sample": min(SAMPLE, row.flat.numel()),
-            }
-        if not is_finite and row.flat.is_floating_point():
+        assert row.statistics is not None
+        ticket, place = row.statistics
+        low, high, mean, square, spread, zeros, tiny = self._statistics(ticket)[place]
+        std = math.sqrt(max(0.0, square - mean * mean)) if low != high else 0.0
+        numbers = {
+            "low": low,
+            "high": high,
+            "mean": mean,
+            "std": std,
+            "spread": _small_spread(row.flat, low, high, mean, std) if math.isnan(spread) else spread,
+            "rms": math.sqrt(square) if square >= 0 else math.nan,
+            "zero_share": zeros,
+            "subnormal_share": tiny - zeros,
+            "sample": min(SAMPLE, row.flat.numel()),
+        }
+        if not (math.isfinite(low) and math.isfinite(high)) and row.flat.is_floating_point():
             numbers |= _nonfinite(row.flat)
         return numbers
 
@@ -221,24 +183,57 @@ class Facts:
         return self._cut[ticket]
 
 
+def _small_columns(rows: list[_Row]) -> list[Tensor]:
+    """Every element of every tensor, joined: one kernel a statistic. The spread is left open (NaN)."""
+    flats = [row.flat for row in rows if row.flat is not None]
+    joined = torch.cat(flats)
+    joined = joined.to(wide(joined))
+    lengths = torch.tensor([flat.numel() for flat in flats], device=joined.device)
+    magnitude = joined.abs()
+    each = {
+        "low": _by_segment(joined, "min", lengths),
+        "high": _by_segment(joined, "max", lengths),
+        "mean": _by_segment(joined, "mean", lengths),
+        "square": _by_segment(joined * joined, "mean", lengths),
+        "zeros": 1 - _by_segment(magnitude.sign(), "mean", lengths),
+        "tiny": 1 - _by_segment((magnitude - _TINY).sign().clamp_(min=0), "mean", lengths),
+    }
+    spread = torch.full_like(each["mean"], math.nan)
+    return [each["low"], each["high"], each["mean"], each["square"], spread, each["zeros"], each["tiny"]]
+
+
+def _large_columns(rows: list[_Row]) -> list[Tensor]:
+    """Exact extremes of each tensor; the rest from its sample, all samples together."""
+    flats = [row.flat for row in rows if row.flat is not None]
+    extremes = [torch.aminmax(flat) for flat in flats]
+    sample = torch.stack([flat.index_select(0, _positions(flat.numel(), flat.device)) for flat in flats])  # [T, SAMPLE]
+    sample = sample.to(wide(sample))
+    magnitude = sample.abs()
+    return [
+        torch.stack([low for low, _ in extremes]).to(sample.dtype),
+        torch.stack([high for _, high in extremes]).to(sample.dtype),
+        sample.mean(1),
+        (sample * sample).mean(1),
+        spread_of(sample[:, ::_SPREAD_EVERY]),
+        1 - magnitude.sign().mean(1),
+        1 - (magnitude - _TINY).sign().clamp_(min=0).mean(1),
+    ]
+
+
 def _by_segment(values: Tensor, reduce: str, lengths: Tensor) -> Tensor:
     reduced: Tensor = torch.segment_reduce(values, reduce, lengths=lengths)
     return reduced
 
 
-def _is_subnormal(values: Tensor) -> Tensor:
-    return (values != 0) & (values.abs() < torch.finfo(torch.float32).tiny)
-
-
 def spread_of(sample: Tensor) -> Tensor:
-    """1.4826 x median absolute deviation along the last axis: the standard deviation of a Gaussian, whatever its tails."""
+    """1.4826 x median absolute deviation along the last axis: a Gaussian's standard deviation, whatever its tails."""
     middle = sample.median(-1, keepdim=True).values
     return 1.4826 * (sample - middle).abs().median(-1).values
 
 
 def _small_spread(flat: Tensor, low: float, high: float, mean: float, std: float) -> float:
     """Robust spread of a small tensor, worked out only when an extreme lies further out than chance puts it."""
-    if max(high - mean, mean - low) <= 3.0 * std:
+    if low == high or max(high - mean, mean - low) <= 3.0 * std:
         return std
     return float(spread_of(flat.to(wide(flat))))
 

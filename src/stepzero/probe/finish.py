@@ -14,17 +14,14 @@ from stepzero.core.trace import (
     LossFact,
     ModuleFact,
     Operation,
-    Signal,
     TensorFact,
     Trace,
 )
-from stepzero.core.vector import Vector
 from stepzero.measure.sampling import plan_of, rows_of, wide
-from stepzero.measure.signal import FLAT, HIGH, LOW, MEAN, OFF, PLACE, SQUARE, batch_share
 from stepzero.probe import facts, roles, units
 from stepzero.probe.nodes import Record
-from stepzero.probe.sampler import Measured
 from stepzero.probe.subject import Subject
+from stepzero.probe.tables import Tables
 from stepzero.probe.transfer import Ledger, vector
 
 if TYPE_CHECKING:
@@ -52,7 +49,8 @@ def trace(
     """Freeze one observed pass."""
     records = run.recorder.records
     roles.assign(records, run.outputs, run.loss_index)
-    operations = tuple(_operation(record, ledger, tickets.get(record.index)) for record in records)
+    tables = Tables(ledger)
+    operations = tuple(_operation(record, ledger, tables, tickets.get(record.index)) for record in records)
     parameters, buffers = _split(static.finish(run.recorder.used, _gradients(run, ledger)))
     return Trace(
         model=subject.name,
@@ -68,7 +66,7 @@ def trace(
         conditions=(*run.conditions, *subject.notes),
         skipped=tuple(sorted(run.recorder.unmeasured.items())),
         seed=subject.seed,
-        torch=torch.__version__,
+        torch=str(torch.__version__),
     )
 
 
@@ -82,7 +80,7 @@ def static_trace(subject: Subject, tensors: list[TensorFact], reason: str) -> Tr
         modules=_modules(subject, {}),
         conditions=(reason,),
         seed=subject.seed,
-        torch=torch.__version__,
+        torch=str(torch.__version__),
     )
 
 
@@ -94,10 +92,10 @@ def batch_size(subject: Subject) -> int | None:
 
 def input_facts(subject: Subject) -> tuple[InputFact, ...]:
     """What the batch looks like; read from the (restored) batch with exact ranges and sampled channels."""
-    return tuple(_input_fact(name, tensor, subject.is_stand_in) for name, tensor in subject.named_inputs())
+    return tuple(_input_fact(name, tensor, is_stand_in=subject.is_stand_in) for name, tensor in subject.named_inputs())
 
 
-def _input_fact(name: str, tensor: Tensor, is_stand_in: bool) -> InputFact:
+def _input_fact(name: str, tensor: Tensor, *, is_stand_in: bool) -> InputFact:
     shape, is_float = tuple(tensor.shape), tensor.is_floating_point()
     fact = InputFact(name, shape, str(tensor.dtype)[6:], is_float, is_stand_in)
     axis = units.of_input(shape)
@@ -140,7 +138,7 @@ def _modules(subject: Subject, calls: dict[str, int]) -> tuple[ModuleFact, ...]:
     )
 
 
-def _operation(record: Record, ledger: Ledger, tickets: dict[str, int] | None) -> Operation:
+def _operation(record: Record, ledger: Ledger, tables: Tables, tickets: dict[str, int] | None) -> Operation:
     attributes: dict[str, Attribute] = dict(record.attributes)
     attributes.update({key: ledger.number(ticket) for key, ticket in (tickets or {}).items()})
     return Operation(
@@ -158,51 +156,12 @@ def _operation(record: Record, ledger: Ledger, tickets: dict[str, int] | None) -
         in_loss=record.in_loss,
         is_inplace=record.is_inplace,
         attributes=attributes,
-        forward=_signal(record.forward, ledger) if record.forward else None,
-        backward=_signal(record.backward, ledger) if record.backward else None,
+        forward=tables.signal(record.forward) if record.forward else None,
+        backward=tables.signal(record.backward) if record.backward else None,
         role=record.role,
         consumer=record.consumer,
         consumer_index=record.consumer_index,
     )
-
-
-def _signal(measured: Measured, ledger: Ledger) -> Signal:
-    plan, width = measured.plan, measured.plan.units
-    height = (OFF + 1 if measured.has_off else PLACE + 1) if measured.is_forward else SQUARE + 1
-    size = height * width
-    table = ledger.tensor(measured.ticket)[measured.place * size : (measured.place + 1) * size]
-    data = vector(table).data
-    rows = [Vector(data[start : start + width * 8]) for start in range(0, len(data), width * 8)]
-    means = table.view(height, width).mean(1).tolist()
-    low = high = float("nan")
-    if measured.is_forward:
-        low, high = float(table[LOW * width : HIGH * width].amin()), float(table[HIGH * width : PLACE * width].amax())
-    flat, off = _slopes(measured, ledger, rows)
-    return Signal(
-        rows=plan.rows,
-        samples=plan.samples,
-        units=width,
-        rms=math.sqrt(means[SQUARE]) if means[SQUARE] >= 0 else math.nan,
-        mean=means[MEAN],
-        low=low,
-        high=high,
-        batch_share=batch_share(means[SQUARE], means[PLACE], plan.samples) if measured.is_forward else None,
-        unit_mean=rows[MEAN],
-        unit_square=rows[SQUARE],
-        fingerprint=Vector(data[width * 8 : width * SQUARE * 8]),
-        unit_low=rows[LOW] if measured.is_forward else Vector(),
-        unit_high=rows[HIGH] if measured.is_forward else Vector(),
-        flat_share=flat,
-        off_share=off,
-        nonfinite=not math.isfinite(means[SQUARE]),
-    )
-
-
-def _slopes(measured: Measured, ledger: Ledger, rows: list[Vector]) -> tuple[Vector, Vector]:
-    if measured.flat_tickets is not None:
-        flat, off = measured.flat_tickets
-        return vector(ledger.tensor(flat)), vector(ledger.tensor(off))
-    return (rows[FLAT], rows[OFF]) if measured.has_off else (Vector(), Vector())
 
 
 def _loss(run: "Run", operations: tuple[Operation, ...]) -> LossFact:
@@ -220,5 +179,3 @@ def _loss(run: "Run", operations: tuple[Operation, ...]) -> LossFact:
         logit_std=float(spread) if isinstance(spread, float) else None,
         reference=math.log(num_classes) if is_plain and num_classes else None,
     )
-
-

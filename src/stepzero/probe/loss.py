@@ -37,7 +37,7 @@ def loss_of(output: Any, loss: Any, target: Any, seed: int) -> tuple[Tensor, Los
     elif loss is not None:
         value, fact = _given(output, loss, target), LossFact("given", _name(loss), None)
     elif (own := own_loss(output)) is not None:
-        value, fact = own, LossFact("model", "model's own .loss", None, "loss: the model's own .loss output")
+        value, fact = own, LossFact("model", "model's own .loss", None, "the model's own .loss output")
     elif target is not None:
         value, fact = _inferred(output, target)
     else:
@@ -88,16 +88,18 @@ def _named(output: Any, name: str, target: Any) -> tuple[Tensor, LossFact]:
     if function is None:
         raise LossError(f"loss: no loss named {name!r}{did_you_mean(name, NAMED)}; known: {', '.join(NAMED)}")
     if target is None:
-        raise LossError(f"loss {name!r}: expected a target, got none; pass target=, or a loss that takes the output alone")
+        raise LossError(
+            f"loss {name!r}: expected a target, got none; pass target=, or a loss that takes the output alone"
+        )
     value = main_output(output)
     return _apply(function, name, value, target), LossFact("named", name, None)
 
 
 def _apply(function: Callable[..., Tensor], name: str, output: Tensor, target: Any) -> Tensor:
     """Classes last (sequences) become classes second, as cross_entropy wants them."""
-    if name in ("cross_entropy", "nll") and isinstance(target, Tensor) and output.dim() == target.dim() + 1 >= 3:
-        if output.shape[:-1] == target.shape:
-            return function(output.flatten(0, -2), target.flatten())
+    has_classes = name in ("cross_entropy", "nll") and isinstance(target, Tensor)
+    if has_classes and output.dim() == target.dim() + 1 >= 3 and output.shape[:-1] == target.shape:
+        return function(output.flatten(0, -2), target.flatten())
     return function(output, target)
 
 
@@ -105,7 +107,8 @@ def _given(output: Any, loss: Callable[..., Any], target: Any) -> Any:
     takes_target = _takes_two(loss)
     if takes_target and target is None:
         raise LossError(
-            f"loss {_name(loss)}: expected (output, target), and no target was given; pass target=, or a loss of the output alone"
+            f"loss {_name(loss)}: expected (output, target), and no target was given; "
+            "pass target=, or a loss of the output alone"
         )
     return loss(output, target) if takes_target else loss(output)
 
@@ -129,7 +132,8 @@ def _inferred(output: Any, target: Any) -> tuple[Tensor, LossFact]:
     if not isinstance(target, Tensor):
         raise LossError(f"target: expected a tensor to infer a loss from, got {type(target).__name__}; pass loss=")
     name = _fitting(value, target)
-    note = f"loss: {name} assumed from output {tuple(value.shape)} and target {tuple(target.shape)} {str(target.dtype)[6:]}"
+    kind = f"{tuple(target.shape)} {str(target.dtype)[6:]}"
+    note = f"{name} assumed from output {tuple(value.shape)} and target {kind}"
     target = target.to(value.dtype) if name != "cross_entropy" else target
     shaped = target.view(value.shape) if target.numel() == value.numel() and name != "cross_entropy" else target
     return _apply(NAMED[name], name, value, shaped), LossFact("inferred", name, None, note)
@@ -142,7 +146,8 @@ def _fitting(value: Tensor, target: Tensor) -> str:
         is_binary = bool(((target == 0) | (target == 1)).all())
         return "bce_with_logits" if is_binary and target.unique().numel() == 2 else "mse"
     raise LossError(
-        f"loss: cannot infer one from output {describe(value)} and target {describe(target)}; pass loss='cross_entropy', 'mse', ..."
+        f"loss: cannot infer one from output {describe(value)} and target {describe(target)}; "
+        "pass loss='cross_entropy', 'mse', ..."
     )
 
 
@@ -156,13 +161,15 @@ def _surrogate(output: Any, seed: int) -> tuple[Tensor, LossFact]:
     for tensor in tensors:
         cotangent = torch.randn(tensor.shape, generator=generator, dtype=torch.float32).to(tensor.device)
         total = total + (tensor.float() * cotangent).sum() / math.sqrt(max(1, tensor.numel()))
-    note = "loss: none given; random cotangents at the output, so nothing is said about the loss itself"
+    note = "none given; random cotangents at the output, so nothing is said about the loss itself"
     return total, LossFact("surrogate", "random cotangents", None, note)
 
 
 def _scalar(value: Any, fact: LossFact) -> tuple[Tensor, LossFact]:
     if not isinstance(value, Tensor):
-        raise LossError(f"loss {fact.name}: expected a scalar tensor, got {describe(value)}; return loss.mean() or similar")
+        raise LossError(
+            f"loss {fact.name}: expected a scalar tensor, got {describe(value)}; return loss.mean() or similar"
+        )
     if value.numel() != 1:
         if fact.origin == "model":
             return value.mean(), dataclasses.replace(fact, note=fact.note + " (its mean: it has one value a sample)")

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from stepzero.core.trace import Attribute, ParameterUse
+from stepzero.measure.sampling import Plan
 from stepzero.probe.sampler import Measured
 
 
@@ -30,6 +31,8 @@ class Node:
     views: tuple[View, ...] = ()
     unit_axis: int | None = None
     run: object = None
+    pending: Plan | None = None
+    """How to read the gradient of a result that could not be hooked when it was made."""
 
 
 @dataclass(slots=True)
@@ -57,3 +60,8 @@ class Record:
     role: str = ""
     consumer: str = ""
     consumer_index: int | None = None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether derivatives pass through it: integers and truth values carry none."""
+        return self.dtype.startswith(("float", "bfloat", "complex"))

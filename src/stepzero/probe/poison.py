@@ -18,17 +18,19 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from stepzero.core.trace import PoisonFact, Unwritten
 from stepzero.probe.build import parts
 from stepzero.probe.facts import named_tensors
-from stepzero.probe.restore import preserved_randomness, preserved_state, same_bits
+from stepzero.probe.restore import preserved_randomness, preserved_state, same_bits, seed_everything
 from stepzero.probe.subject import Subject, unwrapped
 
-_FRESH = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_", "empty_permuted"])
+_FRESH = frozenset(
+    ["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_", "empty_permuted"]
+)
 
 
 class Marking(TorchDispatchMode):
     """Fill every freshly allocated tensor with a mark; sees allocations made in C++ as well."""
 
     def __init__(self, *, first: bool) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch states no type here
         self.first = first
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -79,7 +81,7 @@ def poison(subject: Subject) -> PoisonFact:
 
 def _built(factory: Callable[[], Any], seed: int, *, first: bool) -> nn.Module:
     with Marking(first=first):
-        torch.random.manual_seed(seed)
+        seed_everything(seed)
         model, _, _ = parts(factory())
     return unwrapped(model)
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from stepzero.measure import slope
-from stepzero.measure.sampling import Plan, plan_of, rows_of, wide
+from stepzero.measure.sampling import ACTIVATION_ROWS, ROWS, Plan, plan_of, rows_of, wide
 from stepzero.probe import units, views
 from stepzero.probe.nodes import Node, Record, View
 from stepzero.probe.restore import Guard, storage_pointer
@@ -23,8 +23,11 @@ from stepzero.probe.vocabulary import BOUNDED, CREATORS, DROPOUTS, Spec, spec_of
 
 _MARK = "_stepzero_node"
 _MEASURED = frozenset(
-    ["weighted", "activation", "norm", "softmax", "attention", "add", "multiply", "join", "pool", "other"]
+    ["weighted", "product", "activation", "norm", "softmax", "attention", "add", "multiply", "join", "pool", "other"]
 )
+_WEIGHTS = frozenset(["weight", "recurrent", "table"])
+_PARTIAL = frozenset(["setitem", "index_put", "index_copy", "index_fill", "masked_scatter", "scatter"])
+"""Writes to a part: the rest may still be fresh memory, and reading that would make the check irreproducible."""
 _ALWAYS = 16
 """A call site (module and operation) is measured on its first calls; later, in long loops, at powers of two."""
 _NO_SLOPE = frozenset(["sin", "cos", "abs", "erf"])
@@ -119,10 +122,10 @@ class Recorder(TorchFunctionMode):
             spec = replace(spec, is_inplace=True)
         if spec.is_inplace or "out" in kwargs:
             self._before_write(spec, args, kwargs)
-        if self.phase == "backward":
-            return func(*args, **kwargs)
-        if spec.kind == "dropout" or spec.kind == "attention":
+        if spec.kind in ("dropout", "attention"):
             args, kwargs = _without_dropout(spec, args, kwargs)
+        if self.phase == "backward":  # a checkpoint runs its forward again, and must save what it saved before
+            return func(*args, **kwargs)
         return self._observe(func, spec, args, kwargs)
 
     def _before_write(self, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -138,16 +141,24 @@ class Recorder(TorchFunctionMode):
         known = [(operand, node) for operand, node in zip(operands, nodes, strict=True) if node is not None]
         if not known:
             return func(*args, **kwargs)
+        for operand, node in known:
+            if node.pending is not None and operand.requires_grad and node.index is not None:
+                self._hook(self.records[node.index], operand, node.pending)
+                node.pending = None
         from_input = any(node.from_input for _, node in known)
         flatness = None
         if spec.kind == "activation" and from_input and torch.is_grad_enabled():
             flatness = self._flatness(func, spec, args, kwargs)
         shapes = {id(operand): tuple(operand.shape) for operand, node in known if node.views}
-        source = next(((tuple(operand.shape), node.unit_axis) for operand, node in known if node.from_input), ((), None))
+        source = next(
+            ((tuple(operand.shape), node.unit_axis) for operand, node in known if node.from_input), ((), None)
+        )
         result = func(*args, **kwargs)
         outputs = [result] if isinstance(result, Tensor) else list(flat_tensors([result]))
+        if not outputs and spec.is_inplace and isinstance(args[0], Tensor):
+            outputs = [args[0]]  # x[...] = y returns nothing
         if outputs and not any(outputs[0] is operand for operand in operands if not spec.is_inplace):
-            self._record(spec, args, kwargs, known, from_input, outputs, shapes, source, flatness)
+            self._record(spec, args, kwargs, known, outputs, shapes, source, flatness, from_input=from_input)
         return result
 
     def _record(
@@ -156,11 +167,12 @@ class Recorder(TorchFunctionMode):
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         known: list[tuple[Tensor, Node]],
-        from_input: bool,
         outputs: list[Tensor],
         shapes: dict[int, tuple[int, ...]],
         source: tuple[tuple[int, ...], int | None],
         flatness: tuple[Plan, Tensor, Tensor] | None,
+        *,
+        from_input: bool,
     ) -> None:
         first = outputs[0]
         if spec.name in CREATORS and spec.name not in ("normal", "bernoulli"):
@@ -171,6 +183,8 @@ class Recorder(TorchFunctionMode):
         if operands and (from_input or spec.kind != "view"):
             record.uses = describe(spec.name, args, kwargs, operands)
             self.used.update(view.parameter for _, node in known for view in node.views)
+        if spec.kind == "weighted" and not any(use.slot in _WEIGHTS for use in record.uses):
+            record.kind = "product"
         record.unit_axis = units.of_result(spec.name, spec.kind, args, record.shape, *source)
         _attributes(record, spec, args, kwargs)
         self._mark(spec, record, args, known, outputs, shapes)
@@ -181,7 +195,7 @@ class Recorder(TorchFunctionMode):
                 record.scalars["value"] = first.detach()
             if spec.kind == "loss":
                 _loss_scalars(record, spec, args, kwargs)
-        elif spec.kind in _MEASURED and self._is_worth_measuring(record):
+        elif spec.kind in _MEASURED and spec.name not in _PARTIAL and self._is_worth_measuring(record):
             self._measure(record, first, flatness)
 
     def _new(self, spec: Spec, tensor: Tensor, inputs: list[int], *, from_input: bool) -> Record:
@@ -235,7 +249,8 @@ class Recorder(TorchFunctionMode):
 
     def _measure(self, record: Record, tensor: Tensor, flatness: tuple[Plan, Tensor, Tensor] | None = None) -> None:
         axis = record.unit_axis
-        plan = plan_of(record.shape, axis) if axis is not None else None
+        rows = ACTIVATION_ROWS if record.kind == "activation" else ROWS
+        plan = plan_of(record.shape, axis, rows) if axis is not None else None
         if plan is None:
             return
         try:
@@ -247,6 +262,8 @@ class Recorder(TorchFunctionMode):
             record.forward.flatness = flatness[1:]
         if tensor.requires_grad:
             self._hook(record, tensor, plan)
+        elif torch.is_grad_enabled() is False and (node := getattr(tensor, _MARK, None)) is not None:
+            node.pending = plan  # made inside a custom function: it requires grad only once that has returned
 
     def _hook(self, record: Record, tensor: Tensor, plan: Plan) -> None:
         def arrive(gradient: Tensor) -> None:
@@ -264,8 +281,12 @@ class Recorder(TorchFunctionMode):
             return None
         z, *rest = args or (kwargs.get("input"),)
         node = self.node_of(z) if isinstance(z, Tensor) else None
-        axis = units.of_result(spec.name, spec.kind, args, tuple(z.shape), tuple(z.shape), node.unit_axis) if node else None
-        plan = plan_of(tuple(z.shape), axis) if axis is not None else None
+        axis = (
+            units.of_result(spec.name, spec.kind, args, tuple(z.shape), tuple(z.shape), node.unit_axis)
+            if node
+            else None
+        )
+        plan = plan_of(tuple(z.shape), axis, ACTIVATION_ROWS) if axis is not None else None
         if plan is None or not self._is_sampled(spec):
             return None
         quiet = {key: value for key, value in kwargs.items() if key not in ("inplace", "input")}
@@ -274,7 +295,8 @@ class Recorder(TorchFunctionMode):
             sample = rows_of(z, plan).to(torch.float32)
             key = (spec.name, str(rest), str(quiet), sample.device)
             if key not in self._largest:
-                self._largest[key] = slope.largest_slope(apply, sample)
+                has_slopes = any(isinstance(value, Tensor) for value in (*rest, *quiet.values()))
+                self._largest[key] = slope.largest_slope(apply, sample if has_slopes else sample[0])
             return (plan, *slope.flat_shares(slope.slope_at(apply, sample), self._largest[key]))
         except (RuntimeError, TypeError, NotImplementedError) as error:
             self.unmeasured[f"{self.stack[-1][0]}:{spec.name}"] = str(error).splitlines()[0]
@@ -287,7 +309,9 @@ class Recorder(TorchFunctionMode):
 
 def _elementwise(func: Any, spec: Spec, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:
     """The activation out of place: ``relu_`` and ``inplace=True`` become their plain forms."""
-    plain = getattr(torch.nn.functional, spec.name, None) or getattr(torch, spec.name, func) if spec.is_inplace else func
+    plain = (
+        getattr(torch.nn.functional, spec.name, None) or getattr(torch, spec.name, func) if spec.is_inplace else func
+    )
     positional = tuple(False if isinstance(value, bool) else value for value in rest)
     return lambda z: plain(z, *positional, **kwargs)
 
@@ -307,14 +331,18 @@ def _views_after(
     return tuple(View(view.parameter, (None,) * output.dim(), None, is_derived=True) for _, view in sources)
 
 
-def _without_dropout(spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _without_dropout(
+    spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Dropout off: noise would drown exact statements about the start."""
     if spec.name in DROPOUTS:
         if len(args) >= 3:
             return (args[0], args[1], False, *args[3:]), kwargs
         return args, {**kwargs, ("train" if "train" in kwargs else "training"): False}
     if spec.name == "scaled_dot_product_attention":
-        return (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs, "dropout_p": 0.0} if len(args) <= 4 else kwargs
+        return (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs, "dropout_p": 0.0} if len(
+            args
+        ) <= 4 else kwargs
     return args, kwargs
 
 
@@ -338,7 +366,11 @@ def _loss_scalars(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dic
     """Classes, targets and spread of the logits of a classification loss."""
     logits, target = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "target")
     record.attributes["reduction"] = str(kwargs.get("reduction", "mean"))
-    if not isinstance(logits, Tensor) or spec.name not in ("cross_entropy", "nll_loss", "binary_cross_entropy_with_logits"):
+    if not isinstance(logits, Tensor) or spec.name not in (
+        "cross_entropy",
+        "nll_loss",
+        "binary_cross_entropy_with_logits",
+    ):
         return
     if not logits.is_floating_point() or logits.numel() == 0:
         return

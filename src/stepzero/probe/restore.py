@@ -5,11 +5,12 @@ the recorder asks `Guard.before_write` ahead of every in-place operation, and th
 Buffers are small and are written by kernels that announce nothing (batch norm), so they are copied at once.
 """
 
+import gc
 import random
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ def preserved_randomness() -> Iterator[None]:
     numpy = sys.modules.get("numpy.random")
     saved_python, saved_numpy = random.getstate(), numpy.get_state() if numpy else None
     saved_cpu = torch.get_rng_state()
-    devices = [module for module in (torch.cuda, torch.xpu) if module.is_available()]
+    devices = [module for module in (torch.cuda, torch.xpu) if module.is_initialized()]
     saved_devices = [(module, module.get_rng_state_all()) for module in devices]
     saved_mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
     try:
@@ -87,6 +88,32 @@ def preserved_randomness() -> Iterator[None]:
             module.set_rng_state_all(states)
         if saved_mps is not None:
             torch.mps.set_rng_state(saved_mps)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the generators of the CPU and of every device in use; call only with randomness preserved.
+
+    Not `torch.manual_seed`: on a machine whose devices are not in use yet that queues a seeding for later, which
+    would change the user's draws after the check.
+    """
+    torch.default_generator.manual_seed(seed)
+    for module in (torch.cuda, torch.xpu):
+        if module.is_initialized():
+            module.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Pause the cyclic garbage collector: it would walk all of torch several times within one pass."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager
@@ -119,6 +146,17 @@ def preserved_state() -> Iterator[None]:
         torch.set_default_dtype(dtype)
 
 
+class _Saved(NamedTuple):
+    """One parameter object as it was."""
+
+    name: str
+    parameter: Tensor
+    alias: Tensor | None
+    requires_grad: bool
+    grad: Tensor | None
+    version: int
+
+
 class Snapshot:
     """Everything of one model that a forward or backward may change."""
 
@@ -126,21 +164,23 @@ class Snapshot:
         self.guard = guard
         self._modules = [(module, dict(module.__dict__), _containers(module)) for module in model.modules()]
         self._parameters = [
-            (name, parameter, _alias(parameter), parameter.requires_grad, parameter.grad, _version(parameter))
+            _Saved(name, parameter, _alias(parameter), parameter.requires_grad, parameter.grad, _version(parameter))
             for name, parameter in model.named_parameters(remove_duplicate=True)
         ]
         self._buffers = [(buffer, _alias(buffer), _copy(buffer)) for buffer in model.buffers()]
-        guard.protect(parameter for _, parameter, *_ in self._parameters)
-        for _, parameter, *_ in self._parameters:
+        guard.protect(saved.parameter for saved in self._parameters)
+        plain = (value for _, attributes, _ in self._modules for value in attributes.values())
+        guard.protect(value for value in plain if isinstance(value, Tensor))
+        for saved in self._parameters:
             # A backward() inside the user's forward would add to an existing .grad in place.
-            parameter.grad = None
+            saved.parameter.grad = None
 
     def restore(self) -> None:
         """Put everything back; raise `IncompleteError` when a parameter was written behind the guard's back."""
         for module, attributes, containers in self._modules:
             _restore_attributes(module, attributes, containers)
         with torch.no_grad():
-            lost = [name for name, *rest in self._parameters if self._restore_parameter(*rest)]
+            lost = [saved.name for saved in self._parameters if self._restore_parameter(saved)]
             self.guard.restore()
             for buffer, alias, copy in self._buffers:
                 _restore_buffer(buffer, alias, copy)
@@ -150,16 +190,15 @@ class Snapshot:
                 "the model was changed: rebuild it, or check a copy (copy.deepcopy(model))"
             )
 
-    def _restore_parameter(
-        self, parameter: Tensor, alias: Tensor | None, requires_grad: bool, grad: Tensor | None, version: int
-    ) -> bool:
+    def _restore_parameter(self, saved: _Saved) -> bool:
         """Put one parameter object back; True when its values were written and no copy of them exists."""
+        parameter, alias = saved.parameter, saved.alias
         is_rebound = alias is not None and storage_pointer(parameter) != storage_pointer(alias)
         if alias is not None and (is_rebound or parameter.shape != alias.shape):
             parameter.data = alias
-        parameter.requires_grad_(requires_grad)
-        parameter.grad = grad
-        return _version(parameter) != version and not is_rebound and not self.guard.is_saved(parameter)
+        parameter.requires_grad_(saved.requires_grad)
+        parameter.grad = saved.grad
+        return _version(parameter) != saved.version and not is_rebound and not self.guard.is_saved(parameter)
 
 
 def _containers(module: nn.Module) -> dict[str, Any]:

@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from stepzero.probe.nodes import Record
 
 _DIVISORS = frozenset("rsqrt sqrt norm vector_norm linalg_vector_norm linalg_norm std var reciprocal pow".split())
-_PLAIN = frozenset(["weighted", "norm", "pool", "view", "dropout", "join"])
+_PLAIN = frozenset(["weighted", "product", "norm", "pool", "view", "dropout", "join"])
+_ELEMENTWISE = frozenset(["activation", "add", "multiply", "dropout"])
+_ARITHMETIC = frozenset("pow square exp log log1p expm1 neg clamp to float type_as".split())
+_STREAM = frozenset(["norm", "residual", "projection-residual", "gate"])
 _THROUGH = frozenset(["view", "dropout", "join"])
 _NEUTRAL = frozenset(["clamp", "clamp_min", "clip", "where", "masked_fill", "to", "nan_to_num", "masked_scatter"])
 
@@ -46,7 +49,9 @@ def _role(records: list[Record], record: Record) -> str:
         return _role_of_add(records, record, live)
     if record.kind == "multiply":
         if len(live) >= 2:
-            return "norm" if _divides_itself(records, live) else "gate"
+            if _divides_itself(records, live):
+                return "norm"
+            return "self-gate" if _gates_itself(records, live) else "gate"
         return "scale"
     if record.kind == "norm":
         return "norm"
@@ -57,6 +62,8 @@ def _role_of_add(records: list[Record], record: Record, live: list[int]) -> str:
     if len(live) < 2:
         return "bias" if record.uses else ""
     early, late = min(live[:2]), max(live[:2])
+    if _gates_itself(records, live):
+        return "arithmetic"
     if is_ancestor(records, early, late):
         return "residual"
     return "projection-residual" if _is_projected(records, early, late) else ""
@@ -85,7 +92,7 @@ def _is_projected(records: list[Record], a: int, b: int) -> bool:
 
 
 def _plain_chain(records: list[Record], index: int) -> list[int]:
-    """``index`` and what it comes from through operations without nonlinearity, at most six weighted or norm steps back."""
+    """``index`` and what it comes from through linear operations, at most six weighted or norm steps back."""
     chain, budget = [index], 6
     while records[index].kind in _PLAIN and budget:
         live = _live(records, records[index])
@@ -111,6 +118,30 @@ def _divides_itself(records: list[Record], live: list[int]) -> bool:
     return False
 
 
+def _gates_itself(records: list[Record], live: list[int]) -> bool:
+    """``x * sigmoid(x)`` and its relatives: both factors are elementwise functions of one and the same result."""
+    roots = [_elementwise_root(records, index) for index in live[:2]]
+    return roots[0] is not None and roots[0] == roots[1]
+
+
+def _elementwise_root(records: list[Record], index: int) -> int | None:
+    """The one result that ``index`` is an elementwise function of; None when there are several."""
+    seen: set[int] = set()
+    roots: set[int] = set()
+    stack = [index]
+    while stack and len(roots) < 2:
+        at = stack.pop()
+        if at in seen:
+            continue
+        seen.add(at)
+        record = records[at]
+        if record.kind in _ELEMENTWISE or record.name in _ARITHMETIC:
+            stack += _live(records, record)
+        else:
+            roots.add(at)
+    return roots.pop() if len(roots) == 1 and not stack else None
+
+
 def _shares_source(records: list[Record], root: int, other: int) -> bool:
     """Whether ``root`` is computed from ``other`` or from what ``other`` is a plain view or shift of."""
     if root > other and is_ancestor(records, other, root):
@@ -130,6 +161,8 @@ def _heads(records: list[Record], outputs: set[int], loss: int | None) -> set[in
         if record.kind == "weighted" and record.from_input:
             heads.add(record.index)
             continue
+        if record.role in _STREAM or record.kind == "attention" or not record.is_float:
+            continue  # behind a norm, a residual stream or a gate there is no single head
         for source in record.inputs:
             if source not in seen:
                 seen.add(source)
@@ -137,9 +170,7 @@ def _heads(records: list[Record], outputs: set[int], loss: int | None) -> set[in
     return heads
 
 
-def _consumer(
-    records: list[Record], readers: list[list[int]], start: int, outputs: set[int]
-) -> tuple[str, int | None]:
+def _consumer(records: list[Record], readers: list[list[int]], start: int, outputs: set[int]) -> tuple[str, int | None]:
     """Name of what reads the result first, looking through views, dropout, biases and constant factors."""
     seen, stack = {start}, [start]
     while stack:
@@ -159,10 +190,16 @@ def _consumer(
 
 
 def _consumer_name(record: Record) -> str:
-    if record.kind in _THROUGH or record.name in _NEUTRAL or record.role in ("bias", "scale"):
+    if record.in_loss or record.kind == "loss":
+        return "loss"
+    if record.kind in _THROUGH or record.name in _NEUTRAL or record.role in ("bias", "scale", "arithmetic"):
         return ""
     if record.kind == "activation":
         return record.name
+    if record.role == "self-gate":
+        return "self-gate"
+    if record.name in _ARITHMETIC:
+        return ""
     if record.role in ("residual", "projection-residual"):
         return "residual"
     if record.role in ("norm", "gate"):

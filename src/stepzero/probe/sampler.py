@@ -14,8 +14,10 @@ from stepzero.measure import signal
 from stepzero.measure.sampling import Plan, rows_of
 from stepzero.probe.transfer import Ledger
 
-PENDING = 1 << 19
-"""Numbers held back before a summary: 2 MiB of float32."""
+PENDING = 1 << 20
+"""Numbers held back before a summary: 4 MiB of float32."""
+TOGETHER = 1 << 17
+"""Numbers summarised in one go, as float64 and its square: 2 MiB."""
 
 Key = tuple[Plan, bool, bool, torch.device, torch.dtype]
 
@@ -29,6 +31,9 @@ class Measured:
     has_off: bool = False
     ticket: int = -1
     place: int = -1
+    norm: tuple[int, int] = (-1, -1)
+    """Ticket and place of the Euclidean norm of the whole tensor, every element of it."""
+    numel: int = 0
     flatness: tuple[Tensor, Tensor] | None = None
     flat_tickets: tuple[int, int] | None = None
 
@@ -39,12 +44,19 @@ class Sampler:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._groups: dict[Key, list[tuple[Measured, Tensor]]] = {}
+        self._norms: dict[tuple[torch.device, torch.dtype], list[tuple[Measured, Tensor]]] = {}
         self._pending = 0
 
     def take(self, tensor: Tensor, plan: Plan, *, is_forward: bool, has_off: bool = False) -> Measured:
-        """Copy a sample of ``tensor`` and queue it."""
+        """Copy a sample of ``tensor`` and queue it, with the norm of the whole.
+
+        A sample alone would lie about a gradient that arrives at one position only: a class token, the last step of
+        a sequence, every second pixel before a strided convolution.
+        """
         sample = rows_of(tensor, plan)
-        measured = Measured(plan, is_forward, has_off)
+        measured = Measured(plan, is_forward, has_off, numel=tensor.numel())
+        norm = torch.linalg.vector_norm(tensor.detach())
+        self._norms.setdefault((norm.device, norm.dtype), []).append((measured, norm))
         key = (plan, is_forward, has_off, sample.device, sample.dtype)
         self._groups.setdefault(key, []).append((measured, sample))
         self._pending += plan.rows * plan.units
@@ -55,10 +67,21 @@ class Sampler:
     def flush(self) -> None:
         """Summarise everything queued."""
         for (plan, is_forward, has_off, *_), members in self._groups.items():
-            stacked = torch.stack([sample for _, sample in members])
-            table = signal.summary(stacked, plan, with_range=is_forward, with_off=has_off)
-            ticket = self._ledger.put(table)
+            step = max(1, TOGETHER // (plan.rows * plan.units))
+            for start in range(0, len(members), step):
+                self._summarise(members[start : start + step], plan, is_forward=is_forward, has_off=has_off)
+        for members in self._norms.values():
+            ticket = self._ledger.put(torch.stack([norm for _, norm in members]))
             for place, (measured, _) in enumerate(members):
-                measured.ticket, measured.place = ticket, place
+                measured.norm = (ticket, place)
         self._groups.clear()
+        self._norms.clear()
         self._pending = 0
+
+    def _summarise(
+        self, members: list[tuple[Measured, Tensor]], plan: Plan, *, is_forward: bool, has_off: bool
+    ) -> None:
+        stacked = torch.stack([sample for _, sample in members])
+        ticket = self._ledger.put(signal.summary(stacked, plan, with_range=is_forward, with_off=has_off))
+        for place, (measured, _) in enumerate(members):
+            measured.ticket, measured.place = ticket, place

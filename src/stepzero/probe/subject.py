@@ -4,7 +4,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from stepzero.core.errors import BatchError, TargetError
 from stepzero.probe.restore import preserved_randomness
 from stepzero.probe.uses import flat_tensors
+
+Parts: TypeAlias = tuple[tuple[Any, ...], dict[str, Any], Any]
+"""Positional arguments, keyword arguments, target."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,9 @@ def subject_of(
 ) -> Subject:
     """Bring a model and any accepted form of batch into a Subject; raises `BatchError` with one clear line."""
     if not isinstance(model, nn.Module):
-        raise TargetError(f"model: expected a torch.nn.Module, got {_kind(model)}; pass the module, or a factory that returns it")
+        raise TargetError(
+            f"model: expected a torch.nn.Module, got {_kind(model)}; pass the module, or a factory that returns it"
+        )
     if loss is not None and not callable(loss) and not isinstance(loss, str):
         raise TargetError(f"loss: expected a callable or a name such as 'cross_entropy', got {_kind(loss)}")
     root = unwrapped(model)
@@ -87,11 +92,11 @@ def subject_of(
     return subject
 
 
-def _read_batch(model: nn.Module, batch: Any, target: Any, notes: list[str]) -> tuple[tuple[Any, ...], dict[str, Any], Any]:
+def _read_batch(model: nn.Module, batch: Any, target: Any, notes: list[str]) -> Parts:
     if batch is None:
         raise BatchError(
-            "batch: expected a tensor, a tuple of positional arguments, a dict of keyword arguments or a loader, got none; "
-            "pass one batch the model can run on"
+            "batch: expected a tensor, a tuple of positional arguments, a dict of keyword arguments or a loader, "
+            "got none; pass one batch the model can run on"
         )
     if isinstance(batch, Batch):
         return tuple(batch.args), dict(batch.kwargs), target
@@ -106,19 +111,22 @@ def _read_batch(model: nn.Module, batch: Any, target: Any, notes: list[str]) -> 
     if isinstance(batch, Iterable):
         return _from_loader(model, batch, target, notes)
     raise BatchError(
-        f"batch: expected a tensor, tuple, dict, sz.Batch or loader, got {_kind(batch)}; wrap it as sz.Batch(args=(...,))"
+        f"batch: expected a tensor, tuple, dict, sz.Batch or loader, got {_kind(batch)}; "
+        "wrap it as sz.Batch(args=(...,))"
     )
 
 
-def _from_loader(model: nn.Module, loader: Iterable[Any], target: Any, notes: list[str]) -> Any:
+def _from_loader(model: nn.Module, loader: Iterable[Any], target: Any, notes: list[str]) -> Parts:
     """One batch from a fresh iterator; the loader's own generator is copied so that it does not advance."""
-    generators = {
-        key: value for key, value in vars(loader).items() if isinstance(value, torch.Generator)
-    } if hasattr(loader, "__dict__") else {}
+    generators = (
+        {key: value for key, value in vars(loader).items() if isinstance(value, torch.Generator)}
+        if hasattr(loader, "__dict__")
+        else {}
+    )
     sampler = getattr(loader, "sampler", None)
     states = [(generator, generator.get_state()) for generator in generators.values()]
-    if isinstance(getattr(sampler, "generator", None), torch.Generator):
-        states.append((sampler.generator, sampler.generator.get_state()))
+    if isinstance(own := getattr(sampler, "generator", None), torch.Generator):
+        states.append((own, own.get_state()))
     with preserved_randomness():
         try:
             first = next(iter(loader))
@@ -133,7 +141,7 @@ def _from_loader(model: nn.Module, loader: Iterable[Any], target: Any, notes: li
     return _read_batch(model, first, target, notes)
 
 
-def _without_target(model: nn.Module, batch: tuple[Any, ...], target: Any, notes: list[str]) -> Any:
+def _without_target(model: nn.Module, batch: tuple[Any, ...], target: Any, notes: list[str]) -> Parts:
     """(input, target) pairs as loaders give them: what forward cannot take is the target."""
     limit = _most_positional(model)
     if target is None and limit is not None and len(batch) == limit + 1:
@@ -150,7 +158,9 @@ def _most_positional(model: nn.Module) -> int | None:
         return None
     if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in parameters):
         return None
-    return sum(parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters)
+    return sum(
+        parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD) for parameter in parameters
+    )
 
 
 def _parameters_of(model: nn.Module) -> list[str]:
@@ -166,7 +176,9 @@ def _refuse_empty(subject: Subject) -> None:
     empty = [name for name, tensor in tensors if tensor.numel() == 0]
     if empty:
         shape = tuple(dict(tensors)[empty[0]].shape)
-        raise BatchError(f"batch: expected at least one sample, got shape {shape} for {empty[0]!r}; pass a non-empty batch")
+        raise BatchError(
+            f"batch: expected at least one sample, got shape {shape} for {empty[0]!r}; pass a non-empty batch"
+        )
     if not tensors:
         raise BatchError("batch: expected at least one tensor in it, got none; pass the inputs of forward")
 

@@ -5,7 +5,9 @@ from typing import Any
 
 _SPATIAL = {"conv1d": 1, "conv2d": 2, "conv3d": 3, "conv_transpose1d": 1, "conv_transpose2d": 2, "conv_transpose3d": 3}
 _CHANNEL_NORMS = frozenset(["batch_norm", "group_norm", "instance_norm", "local_response_norm"])
-_REDUCTIONS = frozenset(["mean", "sum", "amax", "amin", "logsumexp", "norm", "max", "min", "prod", "any", "all", "argmax"])
+_REDUCTIONS = frozenset(
+    ["mean", "sum", "amax", "amin", "logsumexp", "norm", "max", "min", "prod", "any", "all", "argmax"]
+)
 
 
 def of_input(shape: tuple[int, ...]) -> int | None:
@@ -28,7 +30,7 @@ def of_result(
         return rank - 1
     if name in _CHANNEL_NORMS and rank >= 2:
         return 1
-    if axis is None or not source:
+    if axis is None or axis >= len(source):
         return rank - 1
     if kind == "view":
         return _through_view(name, args, shape, source, axis)
@@ -65,7 +67,7 @@ def _matched(shape: tuple[int, ...], source: tuple[int, ...], axis: int) -> int:
 
 def _after_reduction(args: tuple[Any, ...], shape: tuple[int, ...], source: tuple[int, ...], axis: int) -> int:
     dims = args[1] if len(args) > 1 and isinstance(args[1], int | tuple | list) else ()
-    reduced = {item % len(source) for item in ((dims,) if isinstance(dims, int) else dims)}
+    reduced: set[int] = {item % len(source) for item in ((dims,) if isinstance(dims, int) else dims)}
     if axis in reduced or not reduced:
         return len(shape) - 1
     return min(axis - sum(item < axis for item in reduced), len(shape) - 1)

@@ -13,7 +13,13 @@ from stepzero.measure import fans
 from stepzero.probe.nodes import View
 
 Operands = dict[int, View]
-_NORM_SLOTS = {"layer_norm": (2, 3), "batch_norm": (3, 4), "group_norm": (2, 3), "rms_norm": (2, 9), "instance_norm": (3, 4)}
+_NORM_SLOTS = {
+    "layer_norm": (2, 3),
+    "batch_norm": (3, 4),
+    "group_norm": (2, 3),
+    "rms_norm": (2, 9),
+    "instance_norm": (3, 4),
+}
 _GATES = {"lstm": 4, "lstm_cell": 4, "gru": 3, "gru_cell": 3}
 
 
@@ -109,7 +115,9 @@ def _einsum(_: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Ope
             yield _use(view, "weight", tensor, axes, fans.contraction_fans(tensor.shape, axes))
 
 
-def _convolution(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Operands) -> Iterable[ParameterUse]:
+def _convolution(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Operands
+) -> Iterable[ParameterUse]:
     weight, bias = argument(args, kwargs, 1, "weight"), argument(args, kwargs, 2, "bias")
     is_transposed = name.startswith("conv_transpose")
     if (view := operands.get(id(weight))) is not None:

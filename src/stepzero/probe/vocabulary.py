@@ -11,11 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import torch.nn.functional as F
-
 CONTRACTIONS = frozenset(
     "linear matmul mm bmm mv dot inner addmm addmv addbmm baddbmm einsum tensordot bilinear chain_matmul multi_dot "
-    "grouped_mm conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution conv_tbc outer ger".split()
+    "grouped_mm conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d convolution conv_tbc outer "
+    "ger".split()
 )
 RECURRENT = frozenset("lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell".split())
 LOOKUPS = frozenset(["embedding", "embedding_bag"])
@@ -44,8 +43,12 @@ VIEWS = frozenset(
     "channels_last identity pixel_shuffle pixel_unshuffle roll flip hsplit vsplit dsplit unsafe_chunk unsafe_split "
     "positive conj resolve_conj resolve_neg".split()
 )
-DROPOUTS = frozenset("dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout".split())
-JOINS = frozenset("cat concat concatenate stack hstack vstack dstack column_stack row_stack pad constant_pad_nd".split())
+DROPOUTS = frozenset(
+    "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout".split()
+)
+JOINS = frozenset(
+    "cat concat concatenate stack hstack vstack dstack column_stack row_stack pad constant_pad_nd".split()
+)
 POOLS = frozenset(
     "mean sum amax amin max_pool1d max_pool2d max_pool3d avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d "
     "adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d lp_pool1d lp_pool2d logsumexp "
@@ -112,8 +115,8 @@ _RENAMED = {
 }
 CREATORS = frozenset(
     "empty zeros ones full rand randn randint arange linspace logspace eye tensor as_tensor empty_like zeros_like "
-    "ones_like full_like rand_like randn_like randint_like new_empty new_zeros new_ones new_full new_tensor scalar_tensor "
-    "from_numpy bernoulli multinomial normal tril_indices triu_indices empty_strided randperm".split()
+    "ones_like full_like rand_like randn_like randint_like new_empty new_zeros new_ones new_full new_tensor "
+    "scalar_tensor from_numpy bernoulli multinomial normal tril_indices triu_indices empty_strided randperm".split()
 )
 _WRITERS = frozenset(["setitem", "copy_", "set_", "resize_"])
 
@@ -132,14 +135,15 @@ class Spec:
 
 
 _SILENT = frozenset(
-    "size stride dim numel nelement element_size is_contiguous data_ptr storage untyped_storage storage_offset shape dtype "
-    "device layout requires_grad grad_fn grad is_cuda is_leaf is_sparse is_quantized is_meta is_nested is_complex "
-    "is_floating_point is_signed is_mkldnn is_cpu is_mps is_xpu ndim ndimension names _version _base itemsize nbytes "
-    "item tolist numpy __len__ __bool__ __int__ __float__ __index__ __repr__ __format__ __hash__ __contains__ __array__ "
-    "register_hook retain_grad backward get_device is_same_size manual_seed _set_grad_enabled set_grad_enabled "
-    "requires_grad_ detach_ share_memory_ is_inference result_type can_cast is_pinned name output_nr volatile is_shared __deepcopy__ _is_view "
-    "__reduce_ex__ __setstate__ __dir__ is_conj is_neg _is_zerotensor has_names register_post_accumulate_grad_hook "
-    "get_default_dtype is_autocast_enabled equal allclose is_nonzero is_tensor is_storage __dlpack__ __cuda_array_interface__".split()
+    "size stride dim numel nelement element_size is_contiguous data_ptr storage untyped_storage storage_offset "
+    "shape dtype device layout requires_grad grad_fn grad is_cuda is_leaf is_sparse is_quantized is_meta "
+    "is_nested is_complex is_floating_point is_signed is_mkldnn is_cpu is_mps is_xpu ndim ndimension names "
+    "_version _base itemsize nbytes item tolist numpy __len__ __bool__ __int__ __float__ __index__ __repr__ "
+    "__format__ __hash__ __contains__ __array__ register_hook retain_grad backward get_device is_same_size "
+    "manual_seed _set_grad_enabled set_grad_enabled requires_grad_ detach_ share_memory_ is_inference result_type "
+    "can_cast is_pinned name output_nr volatile is_shared __deepcopy__ _is_view __reduce_ex__ __setstate__ "
+    "__dir__ is_conj is_neg _is_zerotensor has_names register_post_accumulate_grad_hook get_default_dtype "
+    "is_autocast_enabled equal allclose is_nonzero is_tensor is_storage __dlpack__ __cuda_array_interface__".split()
 )
 
 
@@ -154,7 +158,7 @@ def spec_of(function: Any) -> Spec:
     name = raw.strip("_") if raw.startswith("__") else raw.rstrip("_") if is_inplace else raw
     name = _RENAMED.get(name, name)
     if _is_opened(function, name):
-        return Spec(name, KIND_OF.get(name, "other"), opened=_open(function))
+        return Spec(name, KIND_OF.get(name, "other"), opened=opened(function))
     return Spec(name, KIND_OF.get(name, "other"), is_inplace=is_inplace)
 
 
@@ -163,13 +167,17 @@ def _raw_name(function: Any) -> str:
     if name in ("__get__", "__set__", "__delete__"):
         owner = getattr(function, "__self__", None)
         attribute = getattr(owner, "__name__", None) or getattr(getattr(owner, "fget", None), "__name__", "property")
-        return attribute if name == "__get__" else f"{attribute}.{name}"
+        return str(attribute) if name == "__get__" else f"{attribute}.{name}"
     packet = getattr(function, "_overloadpacket", None)
     return str(packet.__name__ if packet is not None else name)
 
 
 def _is_inplace(raw: str, function: Any) -> bool:
-    if raw in ("__setitem__",) or raw in _WRITERS or (raw.startswith("__i") and raw not in ("__invert__", "__index__", "__int__")):
+    if (
+        raw in ("__setitem__",)
+        or raw in _WRITERS
+        or (raw.startswith("__i") and raw not in ("__invert__", "__index__", "__int__"))
+    ):
         return True
     schema = getattr(function, "_schema", None)
     if schema is not None:
@@ -190,9 +198,11 @@ def _never(*_: Any) -> bool:
     return False
 
 
-def _open(function: types.FunctionType) -> Callable[..., Any]:
-    blind = dict(F.__dict__)
+def opened(function: Any) -> Callable[..., Any]:
+    """Copy a Python composite so that it does not offer itself to the mode, and the calls inside it reach the mode."""
+    blind = dict(function.__globals__)
     blind.update({key: _never for key in blind if key.startswith("has_torch_function")})
-    opened = types.FunctionType(function.__code__, blind, function.__name__, function.__defaults__, function.__closure__)
-    opened.__kwdefaults__ = function.__kwdefaults__
-    return opened
+    name, defaults, closure = function.__name__, function.__defaults__, function.__closure__
+    copied = types.FunctionType(function.__code__, blind, name, defaults, closure)
+    copied.__kwdefaults__ = function.__kwdefaults__
+    return copied

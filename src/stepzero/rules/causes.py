@@ -35,8 +35,8 @@ def attribute(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     roots: list[Finding] = []
     explained: list[Finding] = []
     for finding in ordered:
-        explaining = [root for root in roots if _explains(graph, root, finding)]
-        root = max(explaining, key=lambda root: bool(set(root.where) & set(finding.where)), default=None)
+        nearest = sorted(roots, key=lambda root: not set(root.where) & set(finding.where))
+        root = next((root for root in nearest if _explains(graph, root, finding)), None)
         explained.append(replace(finding, root=root.id) if root else finding)
         if root is None:
             roots.append(finding)

@@ -80,4 +80,9 @@ def non_finite_value(trace: Trace, limits: Limits) -> Verdict:
 
 def _is_mask(fact: TensorFact) -> bool:
     """Additive masks: -inf and finite numbers only. A NaN makes both extremes NaN."""
-    return fact.kind == "buffer" and fact.low == float("-inf") and fact.high not in (float("inf"),) and fact.high == fact.high
+    return (
+        fact.kind == "buffer"
+        and fact.low == float("-inf")
+        and fact.high not in (float("inf"),)
+        and fact.high == fact.high
+    )

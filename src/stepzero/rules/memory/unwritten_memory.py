@@ -83,7 +83,8 @@ def unwritten_memory(trace: Trace, limits: Limits) -> Verdict:
             name="unwritten-memory",
             severity="error",
             where=tuple(row.name for row in rows),
-            message=f"{what} never written: {module or 'the model'} holds whatever was in memory; every element must be written",
+            message=f"{what} never written: {module or 'the model'} holds whatever was in memory; "
+            "every element must be written",
             value=float(count),
             limit=0.0,
             unit="elements",

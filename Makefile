@@ -1,0 +1,84 @@
+# Everything a person or CI runs. Each target makes the environment it needs on first use; a second run skips that.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+SHELL := /bin/bash
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+# The benchmarks have an environment of their own: their torchvision wheel expects a CUDA torch, and with it
+# installed `import transformers` fails on a CPU torch.
+BENCH_VENV ?= .venv-bench
+WORKERS ?= 2
+QUICK := not slow and not gpu and not browser
+
+BIN := $(VENV)/bin
+BENCH_BIN := $(BENCH_VENV)/bin
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PINS := pyproject.toml constraints.txt
+
+.PHONY: help demo test test-all lint format bench docs clean
+
+help: ## Show this list
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.stamp-demo ## Check GPT-2 (sound) and a digits classifier with a planted bug
+	@PATH="$(abspath $(BIN)):$$PATH" bash tools/demo.sh
+
+test: $(VENV)/.stamp-test ## Run the quick tests
+	$(BIN)/python -m pytest -n $(WORKERS) -m "$(QUICK)"
+
+test-all: $(VENV)/.stamp-test ## Run every test that needs neither a GPU nor a browser
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not gpu and not browser"
+
+lint: $(VENV)/.stamp-lint ## Check style, types and import directions
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
+
+format: $(VENV)/.stamp-lint ## Mend what ruff can mend by itself
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost of a check, published models
+	$(BENCH_BIN)/python -m benchmarks.overhead
+	$(BENCH_BIN)/python -m benchmarks.zoo.run
+
+docs: $(VENV)/.stamp-base ## Write docs/rules from the rules' own pages
+	$(BIN)/python tools/rule_pages.py
+
+clean: ## Remove environments, caches and build output
+	rm -rf $(VENV) $(BENCH_VENV) build dist site .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	rm -rf src/*.egg-info
+
+# ------------------------------------------------------------------------------------------------ environments
+
+%/.stamp-created:
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "stepzero needs Python 3.11 or later; found: $(PYTHON). Set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "making $* (first run only)"
+	"$(PYTHON)" -m venv $*
+	@touch $@
+
+$(VENV)/.stamp-base: $(VENV)/.stamp-created $(PINS)
+	$(BIN)/python $(PIP_INSTALL) -e .
+	@touch $@
+
+$(VENV)/.stamp-demo: $(VENV)/.stamp-created $(PINS)
+	$(BIN)/python $(PIP_INSTALL) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.stamp-test: $(VENV)/.stamp-created $(PINS)
+	$(BIN)/python $(PIP_INSTALL) -e '.[demo,test]'
+	@touch $@
+
+$(VENV)/.stamp-lint: $(VENV)/.stamp-created $(PINS)
+	$(BIN)/python $(PIP_INSTALL) -e '.[lint]'
+	@touch $@
+
+$(BENCH_VENV)/.stamp-bench: $(BENCH_VENV)/.stamp-created $(PINS)
+	$(BENCH_BIN)/python $(PIP_INSTALL) -e '.[demo,bench]'
+	$(BENCH_BIN)/python $(PIP_INSTALL) --no-deps torchvision timm
+	@touch $@

@@ -1,0 +1,44 @@
+"""The zoo: every entry, in one order, by name."""
+
+import difflib
+from functools import cache
+
+from benchmarks.zoo import odd, pictures, senses, text
+from benchmarks.zoo.entry import Entry
+
+
+@cache
+def entries() -> dict[str, Entry]:
+    """All entries by ``source/name``."""
+    groups = (
+        text.decoders(),
+        text.encoders(),
+        text.encoder_decoders(),
+        senses.vision(),
+        senses.sound(),
+        senses.multimodal(),
+        pictures.torchvision_models(),
+        pictures.timm_models(),
+        odd.odd_ones(),
+    )
+    listed = [entry for group in groups for entry in group]
+    named = {entry.key: entry for entry in listed}
+    assert len(named) == len(listed), "two entries of the zoo share a name"
+    return named
+
+
+def short() -> list[Entry]:
+    """The cheap entries, at most a second or so each."""
+    return [entry for entry in entries().values() if entry.is_short]
+
+
+def select(patterns: list[str]) -> list[Entry]:
+    """Entries whose key contains one of ``patterns``; raises when a pattern matches nothing."""
+    chosen: dict[str, Entry] = {}
+    for pattern in patterns:
+        found = {key: entry for key, entry in entries().items() if pattern in key}
+        if not found:
+            near = difflib.get_close_matches(pattern, entries(), n=3, cutoff=0.3)
+            raise ValueError(f"no entry of the zoo matches {pattern!r}; the nearest are {', '.join(near) or 'none'}")
+        chosen |= found
+    return list(chosen.values())

@@ -1,0 +1,90 @@
+"""From the fetched tables of statistics to one frozen Signal for each sample."""
+
+import math
+from collections.abc import Callable
+
+import torch
+
+from stepzero.core.trace import Signal
+from stepzero.core.vector import Vector
+from stepzero.measure.signal import FLAT, HIGH, LOW, MEAN, OFF, PLACE, SQUARE, batch_share
+from stepzero.probe.sampler import Measured
+from stepzero.probe.transfer import Ledger, vector
+
+NONE = Vector()
+
+
+class Tables:
+    """Cuts the fetched tables apart; what a whole group of samples can share is worked out once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._norms: dict[int, list[float]] = {}
+        self._groups: dict[int, tuple[bytes, list[list[float]], list[list[float]]]] = {}
+
+    def signal(self, measured: Measured) -> Signal:
+        """The frozen statistics of one sample."""
+        plan, width = measured.plan, measured.plan.units
+        height = _height(measured)
+        data, group_means, group_ranges = self._group(measured, height)
+        means, (low, high) = group_means[measured.place], group_ranges[measured.place]
+        start, step = measured.place * height * width * 8, width * 8
+
+        def row(index: int) -> Vector:
+            return Vector(data[start + index * step : start + (index + 1) * step])
+
+        rms, is_finite = self._rms(measured, means[SQUARE], means[MEAN])
+        flat, off = self._slopes(measured, row)
+        keeps_range = measured.is_forward and len(flat) > 0
+        return Signal(
+            rows=plan.rows,
+            samples=plan.samples,
+            units=width,
+            rms=rms,
+            mean=means[MEAN],
+            low=low,
+            high=high,
+            batch_share=batch_share(means[SQUARE], means[PLACE], plan.samples) if measured.is_forward else None,
+            unit_mean=row(MEAN),
+            unit_square=row(SQUARE),
+            fingerprint=Vector(data[start + step : start + SQUARE * step]),
+            unit_low=row(LOW) if keeps_range else NONE,
+            unit_high=row(HIGH) if keeps_range else NONE,
+            flat_share=flat,
+            off_share=off,
+            nonfinite=not is_finite,
+        )
+
+    def _rms(self, measured: Measured, sample_square: float, sample_mean: float) -> tuple[float, bool]:
+        """Of the whole tensor, and whether it is finite; the sample steps in where squares under- or overflow."""
+        ticket, place = measured.norm
+        if ticket not in self._norms:
+            self._norms[ticket] = self._ledger.tensor(ticket).tolist()
+        norm = self._norms[ticket][place]
+        if math.isnan(norm) or not math.isfinite(sample_mean):
+            return norm, False
+        if norm == 0.0 or math.isinf(norm):
+            return math.sqrt(sample_square), True
+        return norm / math.sqrt(measured.numel), True
+
+    def _slopes(self, measured: Measured, row: Callable[[int], Vector]) -> tuple[Vector, Vector]:
+        if measured.flat_tickets is not None:
+            flat, off = measured.flat_tickets
+            return vector(self._ledger.tensor(flat)), vector(self._ledger.tensor(off))
+        return (row(FLAT), row(OFF)) if measured.has_off else (NONE, NONE)
+
+    def _group(self, measured: Measured, height: int) -> tuple[bytes, list[list[float]], list[list[float]]]:
+        if measured.ticket not in self._groups:
+            flat = self._ledger.tensor(measured.ticket)
+            table = flat.view(-1, height, measured.plan.units)
+            ranges = [[math.nan, math.nan]] * table.shape[0]
+            if measured.is_forward:
+                ranges = torch.stack([table[:, LOW].amin(1), table[:, HIGH].amax(1)], 1).tolist()
+            self._groups[measured.ticket] = vector(flat).data, table.mean(2).tolist(), ranges
+        return self._groups[measured.ticket]
+
+
+def _height(measured: Measured) -> int:
+    if not measured.is_forward:
+        return SQUARE + 1
+    return OFF + 1 if measured.has_off else PLACE + 1

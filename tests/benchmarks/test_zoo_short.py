@@ -1,0 +1,95 @@
+"""Published models pass a check: no crash, not one bit changed, no error-level finding."""
+
+import importlib.util
+
+import pytest
+import torch
+
+from benchmarks.zoo.builders import entries, select, short
+from benchmarks.zoo.entry import Entry, plain_loss, plain_step
+from benchmarks.zoo.judge import judge
+
+FAST = [
+    "transformers/gpt2", "transformers/bert", "transformers/t5", "transformers/vit", "transformers/mixtral",
+    "transformers/wav2vec2", "transformers/clip", "timm/test_vit", "torchvision/resnet18", "torch/stateful-inplace",
+    "torch/lstm", "torch/weight-and-spectral-norm",
+]  # fmt: skip
+"""One entry of each kind of trouble; the other short ones and the whole zoo are marked slow."""
+
+MISSING = [name for name in ("transformers", "timm", "torchvision") if importlib.util.find_spec(name) is None]
+HAS_API = importlib.util.find_spec("stepzero.api") is not None
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread_and_the_old_seed():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with torch.random.fork_rng():
+        yield
+    torch.set_num_threads(threads)
+
+
+OPEN = {
+    "timm/test_vit": "an evenly spaced sample of positions misses the class token, which carries the gradient",
+    "torch/gpt2-checkpointed": "attention dropout is off in the forward pass but not in its recomputation",
+}
+"""Known faults, each with its reason; take the line out when it is mended."""
+
+
+def _judged() -> list:
+    """The short entries with their marks, known faults expected to fail."""
+    marks = {key: [pytest.mark.xfail(reason=reason, strict=False)] for key, reason in OPEN.items()}
+    slow = {entry.key: [pytest.mark.slow] for entry in short() if entry.key not in FAST}
+    return [
+        pytest.param(entry, id=entry.key, marks=marks.get(entry.key, []) + slow.get(entry.key, [])) for entry in short()
+    ]
+
+
+def _marked(keys: list[str]) -> list:
+    return [pytest.param(entry, id=entry.key, marks=() if entry.key in keys else pytest.mark.slow) for entry in short()]
+
+
+@pytest.mark.skipif(not HAS_API, reason="there is no check yet")
+@pytest.mark.parametrize("entry", _judged())
+def test_a_published_model_passes_untouched(entry: Entry) -> None:
+    verdict = judge(entry)
+    assert not verdict.crash, verdict.crash
+    assert not verdict.changed, "\n".join(verdict.changed)
+    assert not verdict.false_alarms, [(said.code, said.where, said.message) for said in verdict.false_alarms]
+    assert not verdict.incomplete
+    assert not verdict.wrong, "\n".join(verdict.wrong)
+    assert verdict.is_repeatable
+
+
+@pytest.mark.parametrize("entry", _marked(FAST[:6]))
+def test_an_entry_builds_the_same_bits_from_the_same_seed(entry: Entry) -> None:
+    (first, batch, loss), (second, _, _) = entry.build(3), entry.build(3)
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    assert all(torch.equal(one, other) for one, other in pairs)
+    assert plain_loss(first, batch, loss).isfinite()
+
+
+@pytest.mark.slow
+def test_every_entry_builds_and_learns() -> None:
+    for entry in entries().values():
+        model, batch, loss = entry.build()
+        plain_loss(model, batch, loss).backward()
+        assert any(parameter.grad is not None for parameter in model.parameters()), entry.key
+        plain_step(model, batch, loss)
+        assert all(parameter.grad is None for parameter in model.parameters()), entry.key
+
+
+def test_the_zoo_is_wide() -> None:
+    listed = entries().values()
+    families = {entry.family for entry in listed if entry.source == "transformers"}
+    assert len({entry.name.removesuffix("-wide") for entry in listed if entry.source == "transformers"}) >= 24
+    assert sum(entry.source in ("timm", "torchvision") for entry in listed) >= 12
+    assert families >= {"decoder", "encoder", "encoder-decoder", "vit", "window", "convolution", "speech", "mixture",
+                        "state-space", "recurrent", "dual-encoder", "multimodal", "permutation"}  # fmt: skip
+
+
+def test_an_unknown_name_says_what_exists() -> None:
+    with pytest.raises(ValueError, match="transformers/gpt2"):
+        select(["transformers/gtp2"])

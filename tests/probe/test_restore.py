@@ -1,0 +1,120 @@
+"""The model is untouched, bit for bit, whatever its forward does and also when something raises."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from stepzero.probe.capture import capture
+from stepzero.probe.subject import subject_of
+from tests.probe.models import CASES
+
+
+def bits(tensor: Tensor | None) -> Any:
+    """A comparable picture of one tensor: identity, shape, bytes."""
+    if tensor is None:
+        return None
+    dense = tensor.detach()
+    dense = torch.view_as_real(dense) if dense.is_complex() else dense
+    data = bytes(dense.contiguous().reshape(-1).view(torch.uint8).tolist()) if dense.numel() else b""
+    return id(tensor), tuple(tensor.shape), tensor.dtype, tensor.data_ptr(), data
+
+
+def picture(model: nn.Module) -> dict[str, Any]:
+    """Everything about a model that the promise covers; written without stepzero."""
+    seen: dict[str, Any] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        seen[f"parameter {name}"] = (
+            bits(parameter),
+            parameter.requires_grad,
+            bits(parameter.grad),
+            parameter._backward_hooks,
+        )
+    for name, buffer in model.named_buffers(remove_duplicate=False):
+        seen[f"buffer {name}"] = bits(buffer)
+    for path, module in model.named_modules():
+        seen[f"module {path}"] = module.training, sorted(module.__dict__)
+        for key, value in module.__dict__.items():
+            if isinstance(value, dict | list | set):
+                seen[f"container {path}.{key}"] = id(value), [id(item) for item in value], len(value)
+            elif isinstance(value, Tensor):
+                seen[f"tensor {path}.{key}"] = bits(value)
+            elif isinstance(value, int | float | str):
+                seen[f"attribute {path}.{key}"] = value
+    return seen
+
+
+def surroundings() -> Any:
+    """Global state."""
+    return (
+        torch.get_rng_state().tolist(),
+        random.getstate(),
+        torch.is_grad_enabled(),
+        torch.is_autocast_enabled("cpu"),
+        torch.are_deterministic_algorithms_enabled(),
+        torch.get_default_dtype(),
+        len(nn.modules.module._global_forward_hooks),
+        len(nn.modules.module._global_forward_pre_hooks),
+        torch.utils.checkpoint.CheckpointFunction.__dict__.get("apply"),
+    )
+
+
+def tensors(batch: Any) -> list[Tensor]:
+    """Tensors of a batch."""
+    items = batch.values() if isinstance(batch, dict) else batch if isinstance(batch, tuple) else [batch]
+    return [item for item in items if isinstance(item, Tensor)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_model_batch_and_surroundings_are_untouched(name: str) -> None:
+    model, batch, loss = CASES[name]()
+    before, around, data = picture(model), surroundings(), [bits(tensor) for tensor in tensors(batch)]
+    capture(subject_of(model, batch, loss))
+    assert picture(model) == before
+    assert surroundings() == around
+    assert [bits(tensor) for tensor in tensors(batch)] == data
+
+
+@pytest.mark.parametrize("where", ["forward", "loss", "backward"])
+@pytest.mark.parametrize("name", CASES)
+def test_untouched_when_it_raises(name: str, where: str) -> None:
+    model, batch, loss = CASES[name]()
+
+    class Bomb(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: Any, gradient: Tensor) -> Tensor:
+            raise RuntimeError("boom")
+
+    def exploding(output: Any) -> Tensor:
+        if where == "loss":
+            raise RuntimeError("boom")
+        return Bomb.apply(loss(output))
+
+    if where == "forward":
+        model.register_forward_hook(_explode)
+    before, around = picture(model), surroundings()
+    with pytest.raises(RuntimeError, match="boom") as caught:
+        capture(subject_of(model, batch, exploding))
+    assert any("unchanged" in note for note in caught.value.__notes__)
+    assert picture(model) == before
+    assert surroundings() == around
+
+
+def _explode(*_: Any) -> None:
+    raise RuntimeError("boom")
+
+
+def test_checking_twice_gives_the_same_trace() -> None:
+    for make in CASES.values():
+        model, batch, loss = make()
+        subject = subject_of(model, batch, loss)
+        first, second = capture(subject), capture(subject)
+        assert first.loss == second.loss
+        assert [o.forward for o in first.operations] == [o.forward for o in second.operations]
+        assert [p.gradient for p in first.parameters] == [p.gradient for p in second.parameters]
