@@ -2,9 +2,9 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from tests.source import ROOT, Source
+from tests.source import ROOT, Source, sources
 
 MAX_FILE = 400
 MAX_FUNCTION = 60
@@ -20,10 +20,11 @@ TESTED_BY: dict[str, str] = {
 }
 """File or folder (ending in /) without a mirrored test file -> the test that covers it."""
 
+AWAITED = ("api.py", "probe/", "rules/")
+"""Files and folders whose tests are still to come. The list only gets shorter: a tested entry must leave it."""
+
 SEEDERS: dict[str, str] = {
-    "probe/build.py": "the user's factory draws from the global generator; the seed is set with randomness preserved",
-    "probe/capture.py": "the user's modules draw from the global generator; the seed is set with randomness preserved",
-    "probe/poison.py": "two builds must draw the same; the seed is set with randomness preserved",
+    "probe/restore.py": "the user's code draws from the global generators; seeded with randomness preserved",
 }
 """File -> why it may seed the global generators."""
 
@@ -82,7 +83,7 @@ def _is_global_draw(name: str, *, has_generator: bool) -> bool:
         return verb in PYTHON_DRAWS
     if owner.endswith(("np.random", "numpy.random")):
         return verb not in NUMPY_HARMLESS
-    if owner == "torch" or owner.startswith(("torch.cuda", "torch.random")):
+    if owner == "torch" or owner.startswith(("torch.cuda", "torch.random", "torch.default_generator")):
         return verb in TORCH_GLOBAL or (verb in TORCH_DRAWS and not has_generator)
     draws = verb.endswith(tuple(INIT_DRAWS)) if owner.endswith("init") else verb in TENSOR_DRAWS
     return draws and not has_generator
@@ -124,15 +125,28 @@ def silent_silence(source: Source) -> Iterator[str]:
 
 def untested(source: Source) -> Iterator[str]:
     """Every module has a test file of its own, mirrored under tests, or says what tests it."""
+    if not _is_covered(source) and not _under(source.place, AWAITED):
+        yield f"expected {_mirrored(source)}, or an entry in TESTED_BY"
+
+
+def overdue() -> Iterator[str]:
+    """Entries of AWAITED under which every module has its test."""
+    waiting = [source.place for source in sources() if not _is_covered(source)]
+    yield from (entry for entry in AWAITED if not any(_under(place, [entry]) for place in waiting))
+
+
+def _is_covered(source: Source) -> bool:
+    is_empty = source.place.endswith("__init__.py") and not list(source.functions())
+    return is_empty or _under(source.place, TESTED_BY) or (ROOT / _mirrored(source)).exists()
+
+
+def _mirrored(source: Source) -> str:
     folder, _, file = source.place.rpartition("/")
-    if file == "__init__.py" and not list(source.functions()):
-        return
-    mirrored = "/".join(filter(None, ["tests", folder, f"test_{file.strip('_')}"]))
-    is_covered = any(
-        source.place == place or (place[-1] == "/" and source.place.startswith(place)) for place in TESTED_BY
-    )
-    if not is_covered and not (ROOT / mirrored).exists():
-        yield f"expected {mirrored}, or an entry in TESTED_BY"
+    return "/".join(filter(None, ["tests", folder, f"test_{file}"]))
+
+
+def _under(place: str, entries: Iterable[str]) -> bool:
+    return any(place == entry or (entry.endswith("/") and place.startswith(entry)) for entry in entries)
 
 
 CHECKS = (

@@ -36,14 +36,37 @@ def contraction_fans(shape: Sequence[int], axes: Sequence[str]) -> tuple[float, 
 def einsum_axes(equation: str, position: int) -> tuple[str, ...] | None:
     """Role of each axis of operand ``position``: ``in`` (summed), ``group`` (kept and shared), ``out`` (kept, its own).
 
-    None when the equation uses an ellipsis for that operand or has no explicit output and cannot be read.
+    None when there is no such operand or its axes hide behind an ellipsis.
     """
-    inputs, arrow, output = equation.replace(" ", "").partition("->")
-    terms = inputs.split(",")
+    terms, output = _terms(equation)
     if position >= len(terms) or "." in terms[position]:
         return None
     others = "".join(term for index, term in enumerate(terms) if index != position)
-    if not arrow:
-        letters = inputs.replace(",", "")
-        output = "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
     return tuple(("group" if letter in others else "out") if letter in output else "in" for letter in terms[position])
+
+
+def einsum_fans(equation: str, shapes: Sequence[Sequence[int]], position: int) -> tuple[float, float]:
+    """Fans of the weight at ``position``, for the first of the other operands as the data.
+
+    Not the product over the weight's own axes alone: an index that only the data has may be summed as well
+    (``bti,oi->bo``), and one entry of the data meets every index that it lacks (``bi,ijk,bj->bk``).
+    """
+    terms, output = _terms(equation)
+    sizes: dict[str, int] = {}
+    for term, shape in zip(terms, shapes, strict=True):
+        head, _, tail = term.partition("...")
+        for letter, size in (*zip(head, shape, strict=False), *zip(tail[::-1], shape[::-1], strict=False)):
+            sizes[letter] = max(size, sizes.get(letter, 1))  # an axis of size 1 is spread over the others
+    data = next((term for index, term in enumerate(terms) if index != position), "")
+    fan_in = math.prod(size for letter, size in sizes.items() if letter not in output)
+    fan_out = math.prod(size for letter, size in sizes.items() if letter not in data)
+    return float(fan_in), float(fan_out)
+
+
+def _terms(equation: str) -> tuple[list[str], str]:
+    """Terms of the operands and of the output; without an arrow the output has the letters that occur once."""
+    inputs, arrow, output = equation.replace(" ", "").partition("->")
+    letters = inputs.replace(",", "").replace(".", "")
+    if not arrow:
+        output = "".join(sorted(letter for letter in set(letters) if letters.count(letter) == 1))
+    return inputs.split(","), output

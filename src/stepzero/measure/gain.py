@@ -10,22 +10,24 @@ import math
 import torch
 import torch.nn.functional as F
 
-_REACH, _POINTS = 12.0, 24_001
+_REACH, _PANELS = 12.0, 24_000
 
 
 @functools.lru_cache(maxsize=128)
 def gain_of(name: str) -> float | None:
-    """Gain of a torch activation by its canonical name; 1 for anything linear; None when it has no gain.
+    """Gain of a torch activation by its canonical name; None when it has none (no such function, or it needs more).
 
-    The trapezoid rule on +-12 with the kinks of named activations on its nodes: relative error below 1e-6.
+    The midpoint rule on +-12. Kinks and jumps of named activations lie between two panels, never on a node (a jump on
+    a node counts half a panel too much): relative error below 1e-6.
     """
     phi = getattr(F, name, None) or getattr(torch, name, None)
     if phi is None:
         return None
-    z = torch.linspace(-_REACH, _REACH, _POINTS, dtype=torch.float64)
+    step = 2 * _REACH / _PANELS
+    z = (torch.arange(_PANELS, dtype=torch.float64) + 0.5) * step - _REACH
     density = torch.exp(-z * z / 2) / math.sqrt(2 * math.pi)
     try:
-        moment = float(torch.trapezoid(phi(z).square() * density, z))
+        moment = float((phi(z).square() * density).sum()) * step
     except (RuntimeError, TypeError):
         return None
     return 1 / math.sqrt(moment) if moment > 0 and math.isfinite(moment) else None

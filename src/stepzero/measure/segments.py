@@ -18,7 +18,9 @@ _WRITTEN_OUT = frozenset(["self-gate", "arithmetic"])
 """Activations in arithmetic, ``x * sigmoid(x)``: several inputs, one source."""
 _SKIPS = frozenset(["residual", "projection-residual"])
 _KURTOSIS = 5.0
-"""Variance of ln norm(z_L)^2 over draws of a ReLU network is 5 sum 1/n_l (Hanin & Rolnick 2018)."""
+"""Variance of ln norm(z_L)^2 over draws of a ReLU network is 5 sum 1/n_l (Hanin & Rolnick 2018), to leading order."""
+_LOST, _KEPT = 3.8, 0.43
+"""The exact variance of ln chi^2 with Binomial(n, 1/2) degrees of freedom is 5 / (n - 3.8) within 5 % from n = 8 up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,12 @@ class Segment:
 
     @property
     def beta(self) -> float:
-        """5 sum 1/n_l over all layers but the last: how much ln norm^2 varies from one draw to the next."""
-        return _KURTOSIS * sum(1 / _units(operation) for operation in self.operations[:-1])
+        """5 sum 1/n_l over all layers but the last: how much ln norm^2 varies from one draw to the next.
+
+        Corrected for small n_l, where the leading order is too small by a factor two.
+        """
+        widths = [_units(operation) for operation in self.operations[:-1]]
+        return _KURTOSIS * sum(1 / max(width - _LOST, _KEPT * width) for width in widths)
 
     @property
     def chance(self) -> float:

@@ -187,7 +187,7 @@ class Recorder(TorchFunctionMode):
             record.kind = "product"
         record.unit_axis = units.of_result(spec.name, spec.kind, args, record.shape, *source)
         _attributes(record, spec, args, kwargs)
-        self._mark(spec, record, args, known, outputs, shapes)
+        self._mark(spec, record, known, outputs, shapes)
         if not from_input or not first.is_floating_point():
             return
         if record.in_loss or spec.kind == "loss" or first.numel() == 1:
@@ -220,7 +220,6 @@ class Recorder(TorchFunctionMode):
         self,
         spec: Spec,
         record: Record,
-        args: tuple[Any, ...],
         known: list[tuple[Tensor, Node]],
         outputs: list[Tensor],
         shapes: dict[int, tuple[int, ...]],
@@ -229,7 +228,7 @@ class Recorder(TorchFunctionMode):
         for output in outputs:
             after: tuple[View, ...] = ()
             if not record.from_input:
-                after = _views_after(spec, args, known, output, shapes)
+                after = _views_after(spec, known, output, shapes)
             axis = record.unit_axis if output.dim() == len(record.shape) else output.dim() - 1
             node = Node(record.index, record.from_input, after, axis, self)
             if id(output) in self._sources:
@@ -317,17 +316,13 @@ def _elementwise(func: Any, spec: Spec, rest: tuple[Any, ...], kwargs: dict[str,
 
 
 def _views_after(
-    spec: Spec,
-    args: tuple[Any, ...],
-    known: list[tuple[Tensor, Node]],
-    output: Tensor,
-    shapes: dict[int, tuple[int, ...]],
+    spec: Spec, known: list[tuple[Tensor, Node]], output: Tensor, shapes: dict[int, tuple[int, ...]]
 ) -> tuple[View, ...]:
     """Views of the parameters that ``output``, computed without the batch, still is or derives from."""
     sources = [(operand, view) for operand, node in known for view in node.views]
     if spec.kind == "view" and len(sources) == 1:
         operand, view = sources[0]
-        return (views.through(spec.name, view, args, shapes[id(operand)], output),)
+        return (views.through(spec.name, view, operand, shapes[id(operand)], output),)
     return tuple(View(view.parameter, (None,) * output.dim(), None, is_derived=True) for _, view in sources)
 
 

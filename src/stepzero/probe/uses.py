@@ -105,6 +105,7 @@ def _matmul(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: 
 def _einsum(_: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Operands) -> Iterable[ParameterUse]:
     equation = args[0] if args and isinstance(args[0], str) else kwargs.get("equation")
     tensors = list(flat_tensors(args[1:]))
+    shapes = [tuple(tensor.shape) for tensor in tensors]
     for position, tensor in enumerate(tensors):
         if (view := operands.get(id(tensor))) is None or not isinstance(equation, str):
             continue
@@ -112,7 +113,7 @@ def _einsum(_: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Ope
         if axes is None or len(axes) != tensor.dim():
             yield _use(view, "weight", tensor, ("-",) * tensor.dim())
         else:
-            yield _use(view, "weight", tensor, axes, fans.contraction_fans(tensor.shape, axes))
+            yield _use(view, "weight", tensor, axes, fans.einsum_fans(equation, shapes, position))
 
 
 def _convolution(

@@ -1,57 +1,116 @@
-"""Follow a parameter through transposes, slices and casts, so that its axes keep their meaning at the operation."""
+"""Follow a parameter through transposes, slices and casts, so that its axes keep their meaning at the operation.
 
-from typing import Any
+A true view shares the memory of what it was taken from, so its strides say which axis is which, also where two axes
+are of one size. Copies are told by name, and by sizes that cannot be mistaken.
+"""
+
+from dataclasses import replace
 
 from torch import Tensor
 
 from stepzero.probe.nodes import View
+from stepzero.probe.restore import storage_pointer
 
 _CASTS = frozenset(
     "to float double half bfloat16 type type_as cpu cuda detach contiguous clone alias data requires_grad identity "
     "expand_as positive resolve_conj resolve_neg".split()
 )
+Part = tuple[int, int, int]
+"""Axis, start, length."""
 
 
-def through(name: str, view: View, args: tuple[Any, ...], before: tuple[int, ...], result: Tensor) -> View:
-    """Return the view after the view-like operation ``name``; its axes are None where their meaning is lost."""
+def through(name: str, view: View, operand: Tensor, before: tuple[int, ...], result: Tensor) -> View:
+    """Return the view after the view-like operation ``name``; its axes are None where their meaning is lost.
+
+    ``before`` is the shape of ``operand`` ahead of the call, which differs after ``t_()`` and its relatives.
+    """
     after = tuple(result.shape)
-    axes = _axes(name, view.axes, args, before, after)
-    return View(view.parameter, axes, view.part, view.is_derived)
+    if _shares_memory(operand, result) and before == tuple(operand.shape):
+        origin, parts = _by_strides(operand, result)
+        axes = tuple(view.axes[axis] if axis is not None else None for axis in origin)
+        return replace(view, axes=axes, part=_part(view, parts))
+    if before == after or (name in _CASTS and len(after) == len(before)):
+        return view
+    if name == "view_as_real":
+        return replace(view, axes=(*view.axes, None))
+    return replace(view, axes=_matched(view.axes, before, after))
 
 
-def _axes(
-    name: str, axes: tuple[int | None, ...], args: tuple[Any, ...], before: tuple[int, ...], after: tuple[int, ...]
-) -> tuple[int | None, ...]:
-    rank = len(before)
-    if name in ("t", "T", "mT", "H", "mH", "adjoint") and rank >= 2:
-        return axes[::-1] if name in ("t", "T", "H") else (*axes[:-2], axes[-1], axes[-2])
-    if name == "transpose" and len(args) >= 3:
-        return _swapped(axes, args[1] % rank, args[2] % rank)
-    if name == "permute":
-        order = args[1] if isinstance(args[1], tuple | list) else args[1:]
-        return tuple(axes[axis % rank] for axis in order)
-    if name in _CASTS and len(after) == rank:
-        return axes
-    if before == after:
-        return axes
-    return _matched(axes, before, after)
+def _shares_memory(operand: Tensor, result: Tensor) -> bool:
+    pointer = storage_pointer(operand)
+    return pointer != 0 and pointer == storage_pointer(result) and operand.dtype == result.dtype
 
 
-def _swapped(axes: tuple[int | None, ...], a: int, b: int) -> tuple[int | None, ...]:
-    swapped = list(axes)
-    swapped[a], swapped[b] = swapped[b], swapped[a]
-    return tuple(swapped)
+def _by_strides(operand: Tensor, result: Tensor) -> tuple[list[int | None], list[Part]]:
+    """For each axis of a view the axis of ``operand`` it runs along; and the slices of the axes not read whole."""
+    sizes, strides = operand.shape, operand.stride()
+    along = [_run(size, step, sizes, strides) for size, step in zip(result.shape, result.stride(), strict=True)]
+    is_slice = result.numel() < operand.numel()
+    origin: list[int | None] = []
+    for size, axis in zip(result.shape, along, strict=True):
+        is_clear = axis is not None and along.count(axis) == 1 and (is_slice or size == sizes[axis])
+        origin.append(axis if is_clear else None)
+    _place_ones(origin, result.shape, sizes)
+    return origin, _cut(operand, result, origin) if is_slice else []
+
+
+def _run(size: int, step: int, sizes: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
+    """The only axis inside which ``size`` steps of ``step`` stay."""
+    if size == 1 or step == 0:
+        return None
+    fitting = [
+        axis
+        for axis, (length, stride) in enumerate(zip(sizes, strides, strict=True))
+        if length > 1 and stride > 0 and step % stride == 0 and step // stride * (size - 1) < length
+    ]
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def _place_ones(origin: list[int | None], after: tuple[int, ...], before: tuple[int, ...]) -> None:
+    """Axes of size one have no direction: they keep their order when none came or went."""
+    old = [axis for axis, size in enumerate(before) if size == 1]
+    new = [axis for axis, size in enumerate(after) if size == 1]
+    if len(old) == len(new):
+        for axis, source in zip(new, old, strict=True):
+            origin[axis] = source
+
+
+def _cut(operand: Tensor, result: Tensor, origin: list[int | None]) -> list[Part]:
+    """(axis, start, length) of each axis of ``operand`` that a contiguous slice reads in part; [] for other slices."""
+    offset = result.storage_offset() - operand.storage_offset()
+    parts = []
+    for axis in sorted(range(operand.dim()), key=operand.stride, reverse=True):
+        size, stride = operand.shape[axis], operand.stride(axis)
+        if size == 1 or stride == 0:
+            continue
+        start, offset = divmod(int(offset), stride)
+        place = origin.index(axis) if axis in origin else None
+        length = result.shape[place] if place is not None else 1
+        if place is not None and length > 1 and result.stride(place) != stride:
+            return []  # every second row is no slice that a start and a length describe
+        if length < size:
+            parts.append((axis, start, length))
+    return parts
+
+
+def _part(view: View, parts: list[Part]) -> Part | None:
+    """The slice in terms of the parameter; one axis is all that can be said."""
+    if len(parts) != 1 or view.axes[parts[0][0]] is None:
+        return view.part
+    operand_axis, start, length = parts[0]
+    axis = view.axes[operand_axis]
+    if view.part is None:
+        return (axis, start, length) if axis is not None else None
+    return (axis, view.part[1] + start, length) if axis == view.part[0] else view.part
 
 
 def _matched(axes: tuple[int | None, ...], before: tuple[int, ...], after: tuple[int, ...]) -> tuple[int | None, ...]:
-    """Axes of a reshape, slice or (un)squeeze: keep those that match from the left, then from the right, by size."""
+    """Axes of a copy: those that match from the left or the right, if no other axis has their size."""
     kept: list[int | None] = [None] * len(after)
-    for i, (a, b) in enumerate(zip(before, after, strict=False)):
-        if a != b:
-            break
-        kept[i] = axes[i]
-    for i in range(1, min(len(before), len(after)) + 1):
-        if before[-i] != after[-i] or kept[-i] is not None:
-            break
-        kept[-i] = axes[-i]
+    for step in (range(min(len(before), len(after))), range(-1, -min(len(before), len(after)) - 1, -1)):
+        for i in step:
+            if before[i] != after[i]:
+                break
+            if before.count(before[i]) == 1:
+                kept[i] = axes[i]
     return tuple(kept)

@@ -35,8 +35,8 @@ def attribute(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]:
     roots: list[Finding] = []
     explained: list[Finding] = []
     for finding in ordered:
-        nearest = sorted(roots, key=lambda root: not set(root.where) & set(finding.where))
-        root = next((root for root in nearest if _explains(graph, root, finding)), None)
+        explaining = [root for root in roots if _explains(graph, root, finding)]
+        root = max(explaining, key=lambda root: bool(set(root.where) & set(finding.where)), default=None)
         explained.append(replace(finding, root=root.id) if root else finding)
         if root is None:
             roots.append(finding)
@@ -67,6 +67,8 @@ def _operations(graph: Graph, finding: Finding) -> set[int]:
     """Operations a finding sits at: its own, or those that read its parameters or run in its modules."""
     if finding.operation is not None:
         return {finding.operation}
+    if finding.code[2] == "5" and graph.trace.loss.operation is not None:
+        return {graph.trace.loss.operation}
     places = set(finding.where)
     return {
         operation.index
