@@ -188,7 +188,12 @@ def test_zero_gamma_at_the_end_of_a_branch_is_silent():
         def __init__(self):
             super().__init__()
             torch.manual_seed(0)
-            self.a, self.b, self.norm, self.head = nn.Linear(32, 32), nn.Linear(32, 32), nn.BatchNorm1d(32), nn.Linear(32, 4)
+            self.a, self.b, self.norm, self.head = (
+                nn.Linear(32, 32),
+                nn.Linear(32, 32),
+                nn.BatchNorm1d(32),
+                nn.Linear(32, 4),
+            )
             nn.init.zeros_(self.norm.weight)
 
         def forward(self, x):

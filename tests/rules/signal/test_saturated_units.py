@@ -65,7 +65,12 @@ class Excited(nn.Module):
     def __init__(self):
         super().__init__()
         torch.manual_seed(0)
-        self.conv, self.down, self.up, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 4), nn.Linear(4, 16), nn.Linear(16, 4)
+        self.conv, self.down, self.up, self.head = (
+            nn.Conv2d(3, 16, 3),
+            nn.Linear(16, 4),
+            nn.Linear(4, 16),
+            nn.Linear(16, 4),
+        )
         nn.init.normal_(self.down.weight, std=50.0, generator=generator())
         nn.init.normal_(self.up.weight, std=50.0, generator=generator())
 

@@ -87,7 +87,9 @@ class Residual(nn.Module):
     def __init__(self, blocks=12, scale=1.0):
         super().__init__()
         torch.manual_seed(0)
-        self.branches = nn.ModuleList(nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)) for _ in range(blocks))
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)) for _ in range(blocks)
+        )
         self.scale, self.head = scale, nn.Linear(64, 4)
 
     def forward(self, x):
