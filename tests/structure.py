@@ -20,7 +20,7 @@ TESTED_BY: dict[str, str] = {
 }
 """File or folder (ending in /) without a mirrored test file -> the test that covers it."""
 
-AWAITED = ("api.py", "probe/", "rules/")
+AWAITED = ("api.py", "probe/")
 """Files and folders whose tests are still to come. The list only gets shorter: a tested entry must leave it."""
 
 SEEDERS: dict[str, str] = {
