@@ -51,6 +51,6 @@ def _is_product(operation: Operation) -> bool:
 
 
 def is_last(graph: Graph, index: int) -> bool:
-    """Whether no weight comes after it: it feeds the loss or is the output."""
+    """Whether no contraction comes after it: it feeds the loss or is the output."""
     after = graph.downstream({index}) - {index}
-    return not any(graph.trace.operations[other].kind == "weighted" for other in after)
+    return not any(graph.trace.operations[other].kind in ("weighted", "product") for other in after)

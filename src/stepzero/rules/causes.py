@@ -67,6 +67,8 @@ def _operations(graph: Graph, finding: Finding) -> set[int]:
     """Operations a finding sits at: its own, or those that read its parameters or run in its modules."""
     if finding.operation is not None:
         return {finding.operation}
+    if finding.code[2] == "5" and graph.trace.loss.operation is not None:
+        return {graph.trace.loss.operation}
     places = set(finding.where)
     return {
         operation.index
