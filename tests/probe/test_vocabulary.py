@@ -61,6 +61,7 @@ CALLS = {
         lambda: square() @ square(),
         lambda: torch.matmul(square(), square()),
         lambda: square().matmul(square()),
+        lambda: torch.linalg.matmul(square(), square()),
     ],
     "linear": [lambda: F.linear(x(), square()), lambda: torch.ops.aten.linear(x(), square())],
     "relu": [

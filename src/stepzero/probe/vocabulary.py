@@ -99,6 +99,8 @@ _RENAMED = {
     "rpow": "pow",
     "ipow": "pow",
     "absolute": "abs",
+    "linalg_matmul": "matmul",
+    "linalg_multi_dot": "multi_dot",
     "special_expit": "sigmoid",
     "special_softmax": "softmax",
     "special_log_softmax": "log_softmax",
