@@ -136,6 +136,10 @@ class Spec:
     opened: Callable[..., Any] | None = None
     """Copy to run instead, with the mode on."""
 
+    def writes(self, kwargs: dict[str, Any]) -> bool:
+        """Whether this call writes into one of its arguments (functions of torch pass ``inplace`` on by name)."""
+        return self.is_inplace or bool(kwargs.get("inplace")) or kwargs.get("out") is not None
+
 
 _SILENT = frozenset(
     "size stride dim numel nelement element_size is_contiguous data_ptr storage untyped_storage storage_offset "
