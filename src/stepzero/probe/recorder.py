@@ -141,8 +141,8 @@ class Recorder(TorchFunctionMode):
         if spec.opened is not None:
             with self:
                 return spec.opened(*args, **kwargs)
-        if spec.writes(kwargs):
-            spec = replace(spec, is_inplace=True)
+        if spec.is_inplace or (kwargs and spec.writes(kwargs)):
+            spec = spec if spec.is_inplace else replace(spec, is_inplace=True)
             self._before_write(spec, args, kwargs)
         if spec.kind in ("dropout", "attention"):
             args, kwargs = _without_dropout(spec, args, kwargs)
@@ -257,7 +257,7 @@ class Recorder(TorchFunctionMode):
                 self._sources[id(output)] = node
             else:
                 setattr(output, _MARK, node)
-            if spec.is_inplace:
+            if spec.is_inplace and output._is_view():  # noqa: SLF001 - no public name; whoever else looks at this memory sees the new values
                 self._rewritten[storage_pointer(output)] = node
 
     # -- measuring --------------------------------------------------------------------------------------------------
