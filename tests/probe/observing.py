@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from stepzero.core.trace import Operation, ParameterUse, Trace
 from stepzero.probe.capture import capture
@@ -13,6 +14,19 @@ from stepzero.probe.subject import subject_of
 def seeded(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     """Normal numbers from a generator of their own."""
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(dtype)
+
+
+class Listening(TorchFunctionMode):
+    """Keeps every call that a mode sees: function, positional and keyword arguments, result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        self.heard.append((func, args, kwargs or {}, result))
+        return result
 
 
 class Net(nn.Module):
@@ -66,8 +80,6 @@ def sources(trace: Trace, operation: Operation) -> list[str]:
 
 def use_of(trace: Trace, parameter: str) -> ParameterUse:
     """The only use of a parameter in an operation that the batch reaches."""
-    (found,) = [
-        use for operation in of_model(trace) if operation.from_input for use in operation.uses
-        if use.parameter == parameter
-    ]  # fmt: skip
+    reached = (operation for operation in of_model(trace) if operation.from_input)
+    (found,) = [use for operation in reached for use in operation.uses if use.parameter == parameter]
     return found

@@ -7,28 +7,17 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from stepzero.probe import vocabulary
 from stepzero.probe.vocabulary import KIND_OF, spec_of
-
-
-class Listening(TorchFunctionMode):
-    """Keeps what a mode is called with."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard: list[Any] = []
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.heard.append(func)
-        return func(*args, **(kwargs or {}))
+from tests.probe.observing import Listening
 
 
 def heard(call: Any) -> list[Any]:
+    """The functions that a mode is called with while ``call`` runs."""
     with Listening() as mode:
         call()
-    return mode.heard
+    return [function for function, _, _, _ in mode.heard]
 
 
 def x() -> Tensor:
@@ -72,6 +61,7 @@ CALLS = {
         lambda: square() @ square(),
         lambda: torch.matmul(square(), square()),
         lambda: square().matmul(square()),
+        lambda: torch.linalg.matmul(square(), square()),
     ],
     "linear": [lambda: F.linear(x(), square()), lambda: torch.ops.aten.linear(x(), square())],
     "relu": [

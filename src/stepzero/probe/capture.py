@@ -97,6 +97,7 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
         stack.enter_context(torch.enable_grad())
         stack.enter_context(eager())
         stack.enter_context(_module_path(recorder))
+        stack.enter_context(_custom_functions(recorder))
         for name, tensor in named:
             recorder.add_input(name, tensor)
         stack.enter_context(recorder)
@@ -198,6 +199,25 @@ def _module_path(recorder: Recorder) -> Iterator[None]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+@contextmanager
+def _custom_functions(recorder: Recorder) -> Iterator[None]:
+    """A custom function may leave torch inside: tell the recorder what went in and what came out."""
+    function: Any = torch.autograd.Function
+    original = function.__dict__["apply"]
+
+    def apply(cls: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original.__func__(cls, *args, **kwargs)
+        with torch._C.DisableTorchFunction():
+            recorder.leave_function(cls.__name__, args, result)
+        return result
+
+    function.apply = classmethod(apply)  # watches every function at once
+    try:
+        yield
+    finally:
+        function.apply = original
 
 
 @contextmanager

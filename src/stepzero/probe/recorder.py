@@ -4,7 +4,8 @@ Cost rules. Nothing here reads a number back from the device. A tensor is looked
 and forgotten. Results carry their `Node` as a Python attribute, so no table keeps a tensor alive.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -13,14 +14,15 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from stepzero.measure import slope
-from stepzero.measure.sampling import ACTIVATION_ROWS, ROWS, Plan, plan_of, rows_of, wide
-from stepzero.probe import units, views
+from stepzero.measure.sampling import ACTIVATION_ROWS, ROWS, Plan, plan_of, rows_of
+from stepzero.probe import settings, units, views
 from stepzero.probe.nodes import Node, Record, View
 from stepzero.probe.restore import Guard, storage_pointer
 from stepzero.probe.sampler import Sampler
-from stepzero.probe.uses import argument, describe, flat_tensors
-from stepzero.probe.vocabulary import BOUNDED, CREATORS, DROPOUTS, Spec, spec_of
+from stepzero.probe.uses import describe, flat_tensors
+from stepzero.probe.vocabulary import CREATORS, DROPOUTS, Spec, spec_of
 
+_RUNS = itertools.count(1)
 _MARK = "_stepzero_node"
 _MEASURED = frozenset(
     ["weighted", "product", "activation", "norm", "softmax", "attention", "add", "multiply", "join", "pool", "other"]
@@ -48,13 +50,17 @@ class Recorder(TorchFunctionMode):
         self.used: set[str] = set()
         self._paths = {id(module): path for path, module in model.named_modules()}
         self._specs: dict[Any, Spec] = {}
-        self._sources: dict[int, Node] = {}
+        self._run = next(_RUNS)
+        self._sources: dict[int, Node | None] = {}
         self._rewritten: dict[int, Node] = {}
         self._visits: dict[tuple[str, str], int] = {}
         self._largest: dict[Any, float] = {}
         self._kept: list[Tensor] = []
+        # Tensors that outlive the pass carry no mark: where they came from is kept here, by identity.
+        for tensor in _lasting(model):
+            self._sources[id(tensor)] = None
         for name, parameter in model.named_parameters(remove_duplicate=True):
-            self._sources[id(parameter)] = Node(None, views=(View(name, tuple(range(parameter.dim()))),), run=self)
+            self._sources[id(parameter)] = Node(None, views=(View(name, tuple(range(parameter.dim()))),), run=self._run)
 
     # -- where: the module path -------------------------------------------------------------------------------------
 
@@ -81,12 +87,12 @@ class Recorder(TorchFunctionMode):
 
     def add_input(self, name: str, tensor: Tensor) -> None:
         """Declare a tensor of the batch; it becomes an operation named ``input``."""
-        if id(tensor) in self._sources:
+        if self._sources.get(id(tensor)) is not None:
             return
         axis = units.of_input(tuple(tensor.shape)) if tensor.is_floating_point() else None
         record = self._new(Spec("input", "other"), tensor, [], from_input=True)
         record.unit_axis, record.attributes["argument"] = axis, name
-        self._sources[id(tensor)] = Node(record.index, from_input=True, unit_axis=axis, run=self)
+        self._sources[id(tensor)] = Node(record.index, from_input=True, unit_axis=axis, run=self._run)
         self._kept.append(tensor)
         if axis is not None:
             self._measure(record, tensor)
@@ -94,13 +100,30 @@ class Recorder(TorchFunctionMode):
     def node_of(self, tensor: Tensor) -> Node | None:
         """Where ``tensor`` came from; None for constants."""
         node: Node | None = getattr(tensor, _MARK, None)
-        if node is None or node.run is not self:
+        if node is None or node.run != self._run:
             node = self._sources.get(id(tensor))
         if self._rewritten:
             writer = self._rewritten.get(storage_pointer(tensor))
             if writer is not None and (node is None or node.index is None or (writer.index or 0) > node.index):
                 return writer
         return node
+
+    def leave_function(self, name: str, args: tuple[Any, ...], result: Any) -> None:
+        """Record a custom function as one operation where its own forward left no trace from input to result."""
+        if self.phase == "backward":
+            return
+        operands = [(operand, self.node_of(operand)) for operand in flat_tensors(args)]
+        known = [(operand, node) for operand, node in operands if node is not None]
+        from_input = any(node.from_input for _, node in known)
+        cut = [output for output in flat_tensors([result]) if self._is_cut_off(output, from_input=from_input)]
+        if known and cut:
+            source = _source(known)
+            shapes = {id(operand): tuple(operand.shape) for operand, node in known if node.views}
+            self._record(Spec(name, "other"), args, {}, known, cut, shapes, source, None, from_input=from_input)
+
+    def _is_cut_off(self, output: Tensor, *, from_input: bool) -> bool:
+        node = self.node_of(output)
+        return output.is_floating_point() and (node is None or (from_input and not node.from_input))
 
     # -- the mode ---------------------------------------------------------------------------------------------------
 
@@ -118,9 +141,8 @@ class Recorder(TorchFunctionMode):
         if spec.opened is not None:
             with self:
                 return spec.opened(*args, **kwargs)
-        if kwargs.get("inplace") and spec.kind == "activation":
+        if spec.writes(kwargs):
             spec = replace(spec, is_inplace=True)
-        if spec.is_inplace or "out" in kwargs:
             self._before_write(spec, args, kwargs)
         if spec.kind in ("dropout", "attention"):
             args, kwargs = _without_dropout(spec, args, kwargs)
@@ -150,9 +172,7 @@ class Recorder(TorchFunctionMode):
         if spec.kind == "activation" and from_input and torch.is_grad_enabled():
             flatness = self._flatness(func, spec, args, kwargs)
         shapes = {id(operand): tuple(operand.shape) for operand, node in known if node.views}
-        source = next(
-            ((tuple(operand.shape), node.unit_axis) for operand, node in known if node.from_input), ((), None)
-        )
+        source = _source(known)
         result = func(*args, **kwargs)
         outputs = [result] if isinstance(result, Tensor) else list(flat_tensors([result]))
         if not outputs and spec.is_inplace and isinstance(args[0], Tensor):
@@ -185,8 +205,10 @@ class Recorder(TorchFunctionMode):
             self.used.update(view.parameter for _, node in known for view in node.views)
         if spec.kind == "weighted" and not any(use.slot in _WEIGHTS for use in record.uses):
             record.kind = "product"
-        record.unit_axis = units.of_result(spec.name, spec.kind, args, record.shape, *source)
-        _attributes(record, spec, args, kwargs)
+        record.unit_axis = units.of_result(
+            spec.name, spec.kind, (args, kwargs), record.shape, *source, result=first, weights=operands
+        )
+        settings.read(record, spec, args, kwargs)
         self._mark(spec, record, known, outputs, shapes)
         if not from_input or not first.is_floating_point():
             return
@@ -194,7 +216,7 @@ class Recorder(TorchFunctionMode):
             if first.numel() == 1:
                 record.scalars["value"] = first.detach()
             if spec.kind == "loss":
-                _loss_scalars(record, spec, args, kwargs)
+                settings.read_loss(record, spec, args, kwargs)
         elif spec.kind in _MEASURED and spec.name not in _PARTIAL and self._is_worth_measuring(record):
             self._measure(record, first, flatness)
 
@@ -230,7 +252,7 @@ class Recorder(TorchFunctionMode):
             if not record.from_input:
                 after = _views_after(spec, known, output, shapes)
             axis = record.unit_axis if output.dim() == len(record.shape) else output.dim() - 1
-            node = Node(record.index, record.from_input, after, axis, self)
+            node = Node(record.index, record.from_input, after, axis, self._run)
             if id(output) in self._sources:
                 self._sources[id(output)] = node
             else:
@@ -281,14 +303,14 @@ class Recorder(TorchFunctionMode):
         z, *rest = args or (kwargs.get("input"),)
         node = self.node_of(z) if isinstance(z, Tensor) else None
         axis = (
-            units.of_result(spec.name, spec.kind, args, tuple(z.shape), tuple(z.shape), node.unit_axis)
+            units.of_result(spec.name, spec.kind, (args, kwargs), tuple(z.shape), tuple(z.shape), node.unit_axis)
             if node
             else None
         )
         plan = plan_of(tuple(z.shape), axis, ACTIVATION_ROWS) if axis is not None else None
         if plan is None or not self._is_sampled(spec):
             return None
-        quiet = {key: value for key, value in kwargs.items() if key not in ("inplace", "input")}
+        quiet = {key: value for key, value in kwargs.items() if key not in ("inplace", "input", "out")}
         apply = _elementwise(func, spec, tuple(rest), quiet)
         try:
             sample = rows_of(z, plan).to(torch.float32)
@@ -304,6 +326,18 @@ class Recorder(TorchFunctionMode):
     def _is_sampled(self, spec: Spec) -> bool:
         visit = self._visits.get((self.stack[-1][0], spec.name), 0) + 1
         return visit <= _ALWAYS or visit & (visit - 1) == 0
+
+
+def _source(known: list[tuple[Tensor, Node]]) -> tuple[tuple[int, ...], int | None]:
+    """Shape and unit axis of the first operand that the batch reaches."""
+    return next(((tuple(operand.shape), node.unit_axis) for operand, node in known if node.from_input), ((), None))
+
+
+def _lasting(model: nn.Module) -> Iterator[Tensor]:
+    """Buffers and plain tensor attributes."""
+    for module in model.modules():
+        yield from (value for value in module.__dict__.values() if isinstance(value, Tensor))
+        yield from (value for value in module._buffers.values() if value is not None)
 
 
 def _elementwise(func: Any, spec: Spec, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:
@@ -339,47 +373,3 @@ def _without_dropout(
             args
         ) <= 4 else kwargs
     return args, kwargs
-
-
-def _attributes(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Settings that rules and roles need, as plain numbers."""
-    if spec.name == "einsum" and args and isinstance(args[0], str):
-        record.attributes["equation"] = args[0]
-    elif spec.name.startswith("conv") and spec.name[-2:] in ("1d", "2d", "3d"):
-        record.attributes["groups"] = int(argument(args, kwargs, 6, "groups", 1))
-    elif spec.name == "embedding":
-        padding = argument(args, kwargs, 2, "padding_idx")
-        record.attributes["padding_idx"] = int(padding) if isinstance(padding, int) else None
-    elif spec.kind == "softmax":
-        dim = argument(args, kwargs, 1, "dim", -1)
-        record.attributes["dim"] = dim if isinstance(dim, int) else -1
-    elif spec.name in BOUNDED:
-        record.attributes["bounded"] = True
-
-
-def _loss_scalars(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Classes, targets and spread of the logits of a classification loss."""
-    logits, target = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "target")
-    record.attributes["reduction"] = str(kwargs.get("reduction", "mean"))
-    if not isinstance(logits, Tensor) or spec.name not in (
-        "cross_entropy",
-        "nll_loss",
-        "binary_cross_entropy_with_logits",
-    ):
-        return
-    if not logits.is_floating_point() or logits.numel() == 0:
-        return
-    axis = 1 if logits.dim() > 1 and spec.name != "binary_cross_entropy_with_logits" else logits.dim() - 1
-    record.attributes["num_classes"] = logits.shape[axis] if logits.dim() else 1
-    record.attributes["hard_targets"] = isinstance(target, Tensor) and not target.is_floating_point()
-    record.attributes["is_weighted"] = argument(args, kwargs, 2, "weight") is not None
-    record.attributes["smoothing"] = float(kwargs.get("label_smoothing", 0.0))
-    plan = plan_of(tuple(logits.shape), axis)
-    if plan is None:
-        return
-    sample = rows_of(logits, plan).to(wide(logits))
-    if plan.units > 1:
-        record.scalars["logit_std"] = sample.var(1, correction=0).mean().sqrt()
-    if isinstance(target, Tensor) and not target.is_floating_point():
-        ignore = argument(args, kwargs, 4, "ignore_index", -100)
-        record.scalars["num_targets"] = (target != ignore).sum().to(sample.dtype)

@@ -26,9 +26,14 @@ def assign(records: list[Record], outputs: Iterable[int], loss: int | None) -> N
     ends = set(outputs)
     for index in _heads(records, ends, loss):
         records[index].role = records[index].role or "head"
+    gated = {
+        root: record.index
+        for record in records
+        if record.role == "self-gate" and (root := _common_root(records, _live(records, record))) is not None
+    }
     for record in records:
         if record.kind == "weighted" and record.from_input:
-            record.consumer, record.consumer_index = _consumer(records, readers, record.index, ends)
+            record.consumer, record.consumer_index = _consumer(records, readers, record.index, ends, gated)
 
 
 def _readers(records: list[Record]) -> list[list[int]]:
@@ -62,6 +67,8 @@ def _role_of_add(records: list[Record], record: Record, live: list[int]) -> str:
     if len(live) < 2:
         return "bias" if record.uses else ""
     early, late = min(live[:2]), max(live[:2])
+    if record.name in ("sub", "rsub") and _is_mean_of(records, late, early):
+        return "norm"
     if _gates_itself(records, live):
         return "arithmetic"
     if is_ancestor(records, early, late):
@@ -108,7 +115,7 @@ def _divides_itself(records: list[Record], live: list[int]) -> bool:
     """``x * rsqrt(mean(x^2))`` and its relatives: one factor is a root or norm computed from the other's source."""
     for divisor, other in ((live[1], live[0]), (live[0], live[1])):
         index = divisor
-        while records[index].kind in ("view", "add") or records[index].name in _NEUTRAL:
+        while records[index].kind in ("view", "add", "multiply") or records[index].name in _NEUTRAL:
             sources = _live(records, records[index])
             if len(sources) != 1:
                 break
@@ -120,34 +127,66 @@ def _divides_itself(records: list[Record], live: list[int]) -> bool:
 
 def _gates_itself(records: list[Record], live: list[int]) -> bool:
     """``x * sigmoid(x)`` and its relatives: both factors are elementwise functions of one and the same result."""
-    roots = [_elementwise_root(records, index) for index in live[:2]]
-    return roots[0] is not None and roots[0] == roots[1]
+    return _common_root(records, live) is not None
 
 
-def _elementwise_root(records: list[Record], index: int) -> int | None:
-    """The one result that ``index`` is an elementwise function of; None when there are several."""
-    seen: set[int] = set()
-    roots: set[int] = set()
-    stack = [index]
-    while stack and len(roots) < 2:
+def _common_root(records: list[Record], live: list[int]) -> int | None:
+    """The latest result that the first two of ``live`` are both elementwise functions of, and of nothing else."""
+    first, second = (_reached(records, index) for index in live[:2])
+    shared = sorted(first & second, reverse=True)
+    return next((root for root in shared if all(_is_function_of(records, index, root) for index in live[:2])), None)
+
+
+def _reached(records: list[Record], index: int, root: int = -1) -> set[int]:
+    """``index`` and everything above it through elementwise operations, up to ``root``; the ends are included."""
+    seen, stack = {index}, [index]
+    while stack:
         at = stack.pop()
-        if at in seen:
-            continue
-        seen.add(at)
-        record = records[at]
-        if record.kind in _ELEMENTWISE or record.name in _ARITHMETIC:
-            stack += _live(records, record)
-        else:
-            roots.add(at)
-    return roots.pop() if len(roots) == 1 and not stack else None
+        if at != root and _is_elementwise(records[at]):
+            sources = set(_live(records, records[at])) - seen
+            seen |= sources
+            stack += sources
+    return seen
+
+
+def _is_function_of(records: list[Record], index: int, root: int) -> bool:
+    """Whether ``index`` is an elementwise function of ``root`` and nothing else that is live."""
+    return all(at == root or _is_elementwise(records[at]) for at in _reached(records, index, root))
+
+
+def _is_elementwise(record: Record) -> bool:
+    return record.kind in _ELEMENTWISE or record.name in _ARITHMETIC
 
 
 def _shares_source(records: list[Record], root: int, other: int) -> bool:
     """Whether ``root`` is computed from ``other`` or from what ``other`` is a plain view or shift of."""
+    other = _uncentred(records, other)
     if root > other and is_ancestor(records, other, root):
         return True
     chain = _plain_chain(records, other)
     return any(step < root and is_ancestor(records, step, root) for step in chain[1:3])
+
+
+def _is_mean_of(records: list[Record], index: int, source: int) -> bool:
+    """Whether ``index`` is the mean of ``source``, perhaps reshaped."""
+    while records[index].kind == "view" and index > source:
+        live = _live(records, records[index])
+        if len(live) != 1:
+            return False
+        index = live[0]
+    return records[index].name == "mean" and source in records[index].inputs
+
+
+def _uncentred(records: list[Record], index: int) -> int:
+    """What ``x - mean(x)`` was computed from, looking through views and constant factors; else ``index`` itself."""
+    at = index
+    while records[at].kind == "view" or records[at].role == "scale":
+        live = _live(records, records[at])
+        if len(live) != 1:
+            return index
+        at = live[0]
+    is_centred = records[at].kind == "add" and records[at].role == "norm"
+    return min(_live(records, records[at])) if is_centred else index
 
 
 def _heads(records: list[Record], outputs: set[int], loss: int | None) -> set[int]:
@@ -170,23 +209,40 @@ def _heads(records: list[Record], outputs: set[int], loss: int | None) -> set[in
     return heads
 
 
-def _consumer(records: list[Record], readers: list[list[int]], start: int, outputs: set[int]) -> tuple[str, int | None]:
-    """Name of what reads the result first, looking through views, dropout, biases and constant factors."""
+def _consumer(
+    records: list[Record], readers: list[list[int]], start: int, outputs: set[int], gated: dict[int, int]
+) -> tuple[str, int | None]:
+    """Name of what reads the result first, looking through views, dropout, biases and constant factors.
+
+    ``gated`` maps a result to the product in which it gates itself.
+    """
     seen, stack = {start}, [start]
     while stack:
         index = stack.pop(0)
+        if index in gated:
+            return "self-gate", gated[index]
         if index in outputs and index != start and not readers[index]:
             return "output", index
         for reader in readers[index]:
-            if reader in seen:
+            if reader in seen or not records[reader].is_float:
                 continue
             seen.add(reader)
-            record = records[reader]
-            name = _consumer_name(record)
-            if name:
+            if _is_statistic(records, readers, reader):
+                return "norm", readers[reader][0]
+            if name := _consumer_name(records[reader]):
                 return name, reader
             stack.append(reader)
     return "output", None
+
+
+def _is_statistic(records: list[Record], readers: list[list[int]], index: int) -> bool:
+    """Whether a mean exists only to be taken off what it is the mean of."""
+    live = [(records[reader], _live(records, records[reader])) for reader in readers[index]]
+    return (
+        records[index].kind == "pool"
+        and bool(live)
+        and all(record.role == "norm" and len(sources) > 1 for record, sources in live)
+    )
 
 
 def _consumer_name(record: Record) -> str:

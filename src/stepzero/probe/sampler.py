@@ -19,6 +19,9 @@ PENDING = 1 << 20
 TOGETHER = 1 << 17
 """Numbers summarised in one go, as float64 and its square: 2 MiB."""
 
+_ROUNDED = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
+"""Where a norm would be rounded to the tensor's own dtype, it is taken in a wider one."""
+
 Key = tuple[Plan, bool, bool, torch.device, torch.dtype]
 
 
@@ -55,7 +58,7 @@ class Sampler:
         """
         sample = rows_of(tensor, plan)
         measured = Measured(plan, is_forward, has_off, numel=tensor.numel())
-        norm = torch.linalg.vector_norm(tensor.detach())
+        norm = torch.linalg.vector_norm(tensor.detach(), dtype=_ROUNDED.get(tensor.dtype))
         self._norms.setdefault((norm.device, norm.dtype), []).append((measured, norm))
         key = (plan, is_forward, has_off, sample.device, sample.dtype)
         self._groups.setdefault(key, []).append((measured, sample))

@@ -1,13 +1,21 @@
 """Which axis of a result counts units: channels of a convolution, features of a linear layer, the head width."""
 
 import math
+from collections.abc import Container
 from typing import Any
+
+from torch import Tensor
+
+from stepzero.probe import views
+from stepzero.probe.uses import flat_tensors
 
 _SPATIAL = {"conv1d": 1, "conv2d": 2, "conv3d": 3, "conv_transpose1d": 1, "conv_transpose2d": 2, "conv_transpose3d": 3}
 _CHANNEL_NORMS = frozenset(["batch_norm", "group_norm", "instance_norm", "local_response_norm"])
+_FEATURE_NORMS = frozenset(["layer_norm", "rms_norm"])
 _REDUCTIONS = frozenset(
     ["mean", "sum", "amax", "amin", "logsumexp", "norm", "max", "min", "prod", "any", "all", "argmax"]
 )
+_LEFT = frozenset(["matmul", "mm", "bmm", "addmm", "baddbmm", "addbmm"])
 
 
 def of_input(shape: tuple[int, ...]) -> int | None:
@@ -18,40 +26,69 @@ def of_input(shape: tuple[int, ...]) -> int | None:
 
 
 def of_result(
-    name: str, kind: str, args: tuple[Any, ...], shape: tuple[int, ...], source: tuple[int, ...], axis: int | None
+    name: str,
+    kind: str,
+    call: tuple[tuple[Any, ...], dict[str, Any]],
+    shape: tuple[int, ...],
+    source: tuple[int, ...] = (),
+    axis: int | None = None,
+    *,
+    result: Tensor | None = None,
+    weights: Container[int] = (),
 ) -> int | None:
-    """Unit axis of a result of ``shape``, given its first data operand's shape and unit axis."""
-    rank = len(shape)
+    """Unit axis of a result of ``shape``, given its first data operand's shape and unit axis.
+
+    ``weights`` has the ids of the operands that are parameters; ``result`` is needed to look through views.
+    """
+    (args, kwargs), rank = call, len(shape)
     if rank == 0:
         return None
     if name in _SPATIAL:
         return 1 if rank == _SPATIAL[name] + 2 else 0
     if kind in ("weighted", "attention"):
-        return rank - 1
+        return _of_product(name, args, rank, weights)
     if name in _CHANNEL_NORMS and rank >= 2:
         return 1
-    if axis is None or axis >= len(source):
+    if axis is None or axis >= len(source) or (name in _FEATURE_NORMS and _is_of_one_axis(args, kwargs)):
         return rank - 1
     if kind == "view":
-        return _through_view(name, args, shape, source, axis)
+        return _through_view(args, shape, source, axis, result)
+    if name == "stack":
+        dim = _dims(args, kwargs) or (0,)
+        return axis + (dim[0] % rank <= axis)
     if name in _REDUCTIONS and rank < len(source):
-        return _after_reduction(args, shape, source, axis)
+        return _after_reduction(_dims(args, kwargs), rank, len(source), axis)
     return axis if rank == len(source) else rank - 1
 
 
-def _through_view(name: str, args: tuple[Any, ...], shape: tuple[int, ...], source: tuple[int, ...], axis: int) -> int:
-    rank = len(source)
-    if name in ("transpose", "movedim") and len(args) >= 3 and isinstance(args[1], int) and isinstance(args[2], int):
-        a, b = args[1] % rank, args[2] % rank
-        if name == "transpose":
-            return b if axis == a else a if axis == b else axis
-    if name in ("t", "T", "mT") and rank >= 2:
-        return {rank - 1: rank - 2, rank - 2: rank - 1}.get(axis, axis)
-    if name == "permute" and len(args) >= 2:
-        order = args[1] if isinstance(args[1], tuple | list) else args[1:]
-        order = [item % rank for item in order]
-        return order.index(axis) if axis in order else len(shape) - 1
-    if len(shape) == rank and shape[axis] == source[axis]:
+def _is_of_one_axis(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    shape = args[1] if len(args) > 1 else kwargs.get("normalized_shape")
+    return isinstance(shape, int) or (isinstance(shape, tuple | list) and len(shape) == 1)
+
+
+def _of_product(name: str, args: tuple[Any, ...], rank: int, weights: Container[int]) -> int:
+    """Features come last, unless the weight stands on the left (``W @ x``) or the equation says otherwise."""
+    if name == "einsum" and args and isinstance(args[0], str):
+        inputs, _, output = args[0].replace(" ", "").partition("->")
+        for term, operand in zip(inputs.split(","), flat_tensors(args[1:]), strict=False):
+            if id(operand) in weights:
+                own = [letter for letter in term if inputs.count(letter) == 1 and letter in output]
+                return rank - len(output) + output.index(own[-1]) if own and "." not in output else rank - 1
+    left = 1 if name in ("addmm", "baddbmm", "addbmm") else 0
+    is_left = len(args) > left + 1 and id(args[left]) in weights and id(args[left + 1]) not in weights
+    if name in _LEFT and is_left and args[left + 1].dim() > 1:
+        return max(0, rank - 2)
+    return rank - 1
+
+
+def _through_view(
+    args: tuple[Any, ...], shape: tuple[int, ...], source: tuple[int, ...], axis: int, result: Tensor | None
+) -> int:
+    operand = args[0] if args and isinstance(args[0], Tensor) and tuple(args[0].shape) == source else None
+    if operand is not None and result is not None and views.shares_memory(operand, result):
+        origin = views.origin_of(operand, result)
+        return origin.index(axis) if axis in origin else len(shape) - 1
+    if len(shape) == len(source) and shape[axis] == source[axis]:
         return axis
     return _matched(shape, source, axis)
 
@@ -65,9 +102,15 @@ def _matched(shape: tuple[int, ...], source: tuple[int, ...], axis: int) -> int:
     return len(shape) - 1
 
 
-def _after_reduction(args: tuple[Any, ...], shape: tuple[int, ...], source: tuple[int, ...], axis: int) -> int:
-    dims = args[1] if len(args) > 1 and isinstance(args[1], int | tuple | list) else ()
-    reduced: set[int] = {item % len(source) for item in ((dims,) if isinstance(dims, int) else dims)}
+def _dims(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, ...]:
+    dims = args[1] if len(args) > 1 else kwargs.get("dim", kwargs.get("axis"))
+    if isinstance(dims, int) and not isinstance(dims, bool):
+        return (dims,)
+    return tuple(dims) if isinstance(dims, tuple | list) else ()
+
+
+def _after_reduction(dims: tuple[int, ...], rank: int, old: int, axis: int) -> int:
+    reduced = {item % old for item in dims}
     if axis in reduced or not reduced:
-        return len(shape) - 1
-    return min(axis - sum(item < axis for item in reduced), len(shape) - 1)
+        return rank - 1
+    return min(axis - sum(item < axis for item in reduced), rank - 1)

@@ -94,7 +94,8 @@ def _matmul(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: 
     right = argument(args, kwargs, offset + 1, "mat2" if offset else "other")
     if offset:
         yield from _maybe(operands, argument(args, kwargs, 0, "input"), "bias", ("unit",))
-    for tensor, pair in ((left, ("out", "in")), (right, ("in", "out"))):
+    of_right = ("out", "in") if name == "inner" else ("in", "out")
+    for tensor, pair in ((left, ("out", "in")), (right, of_right)):
         view = operands.get(id(tensor)) if isinstance(tensor, Tensor) else None
         if view is None:
             continue
@@ -116,6 +117,19 @@ def _einsum(_: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Ope
             yield _use(view, "weight", tensor, axes, fans.einsum_fans(equation, shapes, position))
 
 
+def _tensordot(_: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Operands) -> Iterable[ParameterUse]:
+    left, right = argument(args, kwargs, 0, "a"), argument(args, kwargs, 1, "b")
+    dims = argument(args, kwargs, 2, "dims", 2)
+    pairs = (range(-dims, 0), range(dims)) if isinstance(dims, int) else dims
+    if not isinstance(pairs, tuple | list) or len(pairs) != 2:
+        return
+    for tensor, summed in zip((left, right), pairs, strict=True):
+        if (view := operands.get(id(tensor))) is not None:
+            contracted = {int(axis) % tensor.dim() for axis in summed}
+            axes = tuple("in" if axis in contracted else "out" for axis in range(tensor.dim()))
+            yield _use(view, "weight", tensor, axes, fans.contraction_fans(tensor.shape, axes))
+
+
 def _convolution(
     name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Operands
 ) -> Iterable[ParameterUse]:
@@ -131,7 +145,8 @@ def _convolution(
 
 
 def _tuple(value: Any, length: int) -> tuple[int, ...]:
-    return tuple(value) if isinstance(value, tuple | list) else (int(value),) * length
+    numbers = tuple(value) if isinstance(value, tuple | list) else (int(value),)
+    return numbers * length if len(numbers) == 1 else numbers
 
 
 def _bilinear(_: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Operands) -> Iterable[ParameterUse]:
@@ -194,6 +209,7 @@ def _multiplied(_: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands:
 _READERS: dict[str, Callable[..., Iterable[ParameterUse]]] = {
     "linear": _linear,
     "einsum": _einsum,
+    "tensordot": _tensordot,
     "bilinear": _bilinear,
     **dict.fromkeys(["matmul", "mm", "bmm", "mv", "dot", "inner", "grouped_mm"], _matmul),
     **dict.fromkeys(["addmm", "baddbmm", "addbmm", "addmv"], _matmul),

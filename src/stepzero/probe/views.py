@@ -25,10 +25,10 @@ def through(name: str, view: View, operand: Tensor, before: tuple[int, ...], res
     ``before`` is the shape of ``operand`` ahead of the call, which differs after ``t_()`` and its relatives.
     """
     after = tuple(result.shape)
-    if _shares_memory(operand, result) and before == tuple(operand.shape):
-        origin, parts = _by_strides(operand, result)
+    if shares_memory(operand, result) and before == tuple(operand.shape):
+        origin = origin_of(operand, result)
         axes = tuple(view.axes[axis] if axis is not None else None for axis in origin)
-        return replace(view, axes=axes, part=_part(view, parts))
+        return replace(view, axes=axes, part=_part(view, _cut(operand, result, origin)))
     if before == after or (name in _CASTS and len(after) == len(before)):
         return view
     if name == "view_as_real":
@@ -36,13 +36,14 @@ def through(name: str, view: View, operand: Tensor, before: tuple[int, ...], res
     return replace(view, axes=_matched(view.axes, before, after))
 
 
-def _shares_memory(operand: Tensor, result: Tensor) -> bool:
+def shares_memory(operand: Tensor, result: Tensor) -> bool:
+    """Whether ``result`` is a view of ``operand`` whose strides count the same elements."""
     pointer = storage_pointer(operand)
     return pointer != 0 and pointer == storage_pointer(result) and operand.dtype == result.dtype
 
 
-def _by_strides(operand: Tensor, result: Tensor) -> tuple[list[int | None], list[Part]]:
-    """For each axis of a view the axis of ``operand`` it runs along; and the slices of the axes not read whole."""
+def origin_of(operand: Tensor, result: Tensor) -> list[int | None]:
+    """For each axis of a view the axis of ``operand`` it runs along; None for merged, split and new ones."""
     sizes, strides = operand.shape, operand.stride()
     along = [_run(size, step, sizes, strides) for size, step in zip(result.shape, result.stride(), strict=True)]
     is_slice = result.numel() < operand.numel()
@@ -51,7 +52,7 @@ def _by_strides(operand: Tensor, result: Tensor) -> tuple[list[int | None], list
         is_clear = axis is not None and along.count(axis) == 1 and (is_slice or size == sizes[axis])
         origin.append(axis if is_clear else None)
     _place_ones(origin, result.shape, sizes)
-    return origin, _cut(operand, result, origin) if is_slice else []
+    return origin
 
 
 def _run(size: int, step: int, sizes: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
@@ -77,6 +78,8 @@ def _place_ones(origin: list[int | None], after: tuple[int, ...], before: tuple[
 
 def _cut(operand: Tensor, result: Tensor, origin: list[int | None]) -> list[Part]:
     """(axis, start, length) of each axis of ``operand`` that a contiguous slice reads in part; [] for other slices."""
+    if result.numel() == operand.numel():
+        return []
     offset = result.storage_offset() - operand.storage_offset()
     parts = []
     for axis in sorted(range(operand.dim()), key=operand.stride, reverse=True):

@@ -99,6 +99,8 @@ _RENAMED = {
     "rpow": "pow",
     "ipow": "pow",
     "absolute": "abs",
+    "linalg_matmul": "matmul",
+    "linalg_multi_dot": "multi_dot",
     "special_expit": "sigmoid",
     "special_softmax": "softmax",
     "special_log_softmax": "log_softmax",
@@ -135,6 +137,10 @@ class Spec:
     """Never recorded: metadata, randomness and grad-mode plumbing."""
     opened: Callable[..., Any] | None = None
     """Copy to run instead, with the mode on."""
+
+    def writes(self, kwargs: dict[str, Any]) -> bool:
+        """Whether this call writes into one of its arguments (functions of torch pass ``inplace`` on by name)."""
+        return self.is_inplace or bool(kwargs.get("inplace")) or kwargs.get("out") is not None
 
 
 _SILENT = frozenset(

@@ -1,0 +1,96 @@
+"""Settings of calls as attributes of operations, positional or by name."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from tests.probe.observing import Net, of_model, seeded, seen, traced
+
+IMAGE, TOKENS = seeded(2, 4, 6, 6), torch.tensor([[1, 2, 0], [2, 2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("function", "batch", "parameter", "attributes"),
+    [
+        (lambda x, w: torch.einsum("bi,oi->bo", x, w), seeded(3, 4), seeded(5, 4), {"equation": "bi,oi->bo"}),
+        (lambda x, w: F.conv2d(x, w, None, 1, 0, 1, 2), IMAGE, seeded(6, 2, 3, 3), {"groups": 2}),
+        (lambda x, w: F.conv2d(x, w, groups=2), IMAGE, seeded(6, 2, 3, 3), {"groups": 2}),
+        (lambda x, w: F.conv2d(x, w), IMAGE, seeded(6, 4, 3, 3), {"groups": 1}),
+        (lambda x, w: F.conv_transpose2d(x, w, groups=4), IMAGE, seeded(4, 2, 3, 3), {"groups": 4}),
+        (lambda x, w: F.embedding(x, w, 2), TOKENS, seeded(3, 4), {"padding_idx": 2}),
+        (lambda x, w: F.embedding(x, w, padding_idx=0), TOKENS, seeded(3, 4), {"padding_idx": 0}),
+        (lambda x, w: F.embedding(x, w), TOKENS, seeded(3, 4), {"padding_idx": None}),
+        (lambda x, w: torch.softmax(x * w, 1), seeded(3, 4), seeded(4), {"dim": 1}),
+        (lambda x, w: F.log_softmax(x * w, dim=-1), seeded(3, 4), seeded(4), {"dim": -1}),
+        (lambda x, w: torch.tanh(x * w), seeded(3, 4), seeded(4), {"bounded": True}),
+        (lambda x, w: torch.relu(x * w), seeded(3, 4), seeded(4), {}),
+    ],
+)
+def test_what_the_model_calls(function: Any, batch: Any, parameter: Any, attributes: dict[str, Any]) -> None:
+    trace = seen(lambda self, x: function(x, self.w), batch, w=parameter)
+    assert of_model(trace)[-1].attributes == attributes
+
+
+def classified(loss: Any, shape: tuple[int, ...] = (8, 5)) -> Any:
+    """The loss operation and the fact of the loss of a model whose output is its bias-free first layer."""
+    net = Net(lambda self, x: self.w * x, w=torch.ones(shape[1:]))
+    trace = traced(net, seeded(*shape), loss)
+    return next(operation for operation in reversed(trace.operations) if operation.kind == "loss"), trace.loss
+
+
+TARGET = torch.tensor([0, 1, 2, 3, 4, -100, -100, 0])
+
+
+def test_a_classification_loss_knows_its_classes_and_its_targets() -> None:
+    operation, fact = classified(lambda output: F.cross_entropy(output, TARGET))
+    assert operation.attributes["num_classes"] == fact.num_classes == 5
+    assert operation.attributes["hard_targets"] is True
+    assert operation.attributes["num_targets"] == 6
+    assert operation.attributes["is_weighted"] is False
+    assert operation.attributes["smoothing"] == 0.0
+    assert operation.attributes["reduction"] == "mean"
+    assert fact.reference == pytest.approx(math.log(5))
+
+
+def test_the_spread_of_the_logits_is_that_over_the_classes_of_an_entry() -> None:
+    _, fact = classified(lambda output: F.cross_entropy(output, TARGET))
+    assert fact.logit_std == pytest.approx(float(seeded(8, 5).double().var(1, correction=0).mean().sqrt()))
+
+
+@pytest.mark.parametrize(
+    ("loss", "key", "value"),
+    [
+        (lambda output: F.cross_entropy(output, TARGET, label_smoothing=0.1), "smoothing", 0.1),
+        (lambda output: F.cross_entropy(output, TARGET, None, None, -100, None, "sum", 0.2), "smoothing", 0.2),
+        (lambda output: F.cross_entropy(output, TARGET, None, None, -100, None, "sum", 0.2), "reduction", "sum"),
+        (lambda output: F.cross_entropy(output, TARGET, reduction="sum"), "reduction", "sum"),
+        (lambda output: F.cross_entropy(output, TARGET, torch.ones(5)), "is_weighted", True),
+        (lambda output: F.cross_entropy(output, TARGET, weight=torch.ones(5)), "is_weighted", True),
+        (lambda output: F.cross_entropy(output, TARGET.clamp(0), ignore_index=0), "num_targets", 4),
+        (lambda output: F.cross_entropy(output, output.softmax(1).detach()), "hard_targets", False),
+        (lambda output: F.nll_loss(output.log_softmax(1), TARGET), "num_classes", 5),
+        (lambda output: F.binary_cross_entropy_with_logits(output, torch.ones(8, 5)), "num_classes", 5),
+        (lambda output: nn.CrossEntropyLoss(label_smoothing=0.3)(output, TARGET), "smoothing", 0.3),
+    ],
+)
+def test_settings_of_a_loss(loss: Any, key: str, value: Any) -> None:
+    operation, _ = classified(loss)
+    assert operation.attributes[key] == value
+
+
+def test_classes_of_a_map_stand_on_axis_one() -> None:
+    target = torch.zeros(4, 6, 6, dtype=torch.long)
+    _, fact = classified(lambda output: F.cross_entropy(output, target), (4, 3, 6, 6))
+    assert fact.num_classes == 3
+    logits = seeded(4, 3, 6, 6).double()
+    assert fact.logit_std == pytest.approx(float(logits.var(1, correction=0).mean().sqrt()), rel=0.2)  # from a sample
+
+
+def test_a_regression_loss_has_no_classes_and_no_reference() -> None:
+    operation, fact = classified(lambda output: F.mse_loss(output, torch.zeros(8, 5)))
+    assert operation.attributes == {"value": fact.value, "reduction": "mean"}
+    assert (fact.num_classes, fact.reference, fact.logit_std) == (None, None, None)
