@@ -6,7 +6,7 @@ from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Operation, Trace
-from stepzero.measure.heads import Head, gain_backward, head_of
+from stepzero.measure.heads import Head, gain_backward, head_of, label_scatter, loss_per_target
 
 _LOSSES = ("cross_entropy", "nll_loss")
 
@@ -72,33 +72,13 @@ def loud_head(trace: Trace, limits: Limits) -> Verdict:
     """
     for operation in trace.operations:
         head = head_of(trace, operation) if operation.name in _LOSSES else None
-        per_target, classes = _value(operation), operation.attributes.get("num_classes")
+        per_target, classes = loss_per_target(operation), operation.attributes.get("num_classes")
         if head is None or per_target is None or not isinstance(classes, int) or classes < 2:
             continue
         excess = per_target - math.log(classes)
         limit = max(limits.loud_excess, limits.loud_excess_per_log_class * math.log(classes))
-        if excess > limit + limits.loud_deviations * _scatter(trace, operation):
+        if excess > limit + limits.loud_deviations * label_scatter(trace, operation):
             yield _finding(trace, operation, head, excess, limit, limits)
-
-
-def _scatter(trace: Trace, loss: Operation) -> float:
-    """Standard deviation of the mean loss by which labels the batch happens to hold: that of the logits over sqrt(N)."""
-    spread, count = loss.attributes.get("logit_std"), loss.attributes.get("num_targets", trace.batch_size)
-    if not isinstance(spread, float) or not isinstance(count, int | float):
-        return 0.0
-    return spread / math.sqrt(max(1.0, count))
-
-
-def _value(operation: Operation) -> float | None:
-    """The loss a target; None when its reference is not ln K or it was not recorded."""
-    attributes = operation.attributes
-    value, count = attributes.get("value"), attributes.get("num_targets")
-    if not isinstance(value, float) or not math.isfinite(value):
-        return None
-    if attributes.get("reduction") == "mean":
-        return value
-    is_plain_sum = attributes.get("reduction") == "sum" and not attributes.get("is_weighted")
-    return value / count if is_plain_sum and isinstance(count, float) and count else None
 
 
 def _finding(trace: Trace, loss: Operation, head: Head, excess: float, limit: float, limits: Limits) -> Finding:
