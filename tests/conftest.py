@@ -1,6 +1,9 @@
 """What every test runs under: checked annotations, one thread, the same hypothesis examples on every run."""
 
+import random
+
 import jaxtyping
+import pytest
 from hypothesis import settings
 
 import tests.typechecker  # noqa: F401 - the hook below only imports `tests`
@@ -25,3 +28,10 @@ torch.set_num_threads(1)
 
 settings.register_profile("stepzero", derandomize=True, deadline=None, print_blob=True)
 settings.load_profile("stepzero")
+
+
+@pytest.fixture(autouse=True)
+def _same_draws_on_every_run():
+    """A test that builds a model without a seed still gets the same one, whatever ran before it."""
+    random.seed(0)
+    torch.manual_seed(0)

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.measure.activations import chance_off_share, flat_share, is_bounded, off_share, slope_through
+from stepzero.measure.activations import flat_share, is_bounded, off_share, on_share, slope_through
 
 
 def activation(model, batch, loss=None):
@@ -38,35 +38,22 @@ def test_shares_of_units():
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9, 0.99])
-def test_chance_is_not_below_what_correlated_samples_do(correlation):
-    """Random weights, inputs that share a common part: the formula bounds the share of dead units from above."""
-    generator = torch.Generator().manual_seed(1)
-    common, own = torch.randn(256, generator=generator), torch.randn(64, 256, generator=generator)
+def test_as_many_units_are_on_as_off_when_only_the_samples_are_alike(correlation):
+    draw = torch.Generator().manual_seed(1)
+    common, own = torch.randn(256, generator=draw), torch.randn(64, 256, generator=draw)
     model = nn.Sequential(nn.Linear(256, 2000, bias=False), nn.ReLU(), nn.Linear(2000, 2))
     with torch.no_grad():
-        model[0].weight.normal_(generator=generator)
-    record, operation = activation(model, correlation**0.5 * common + (1 - correlation) ** 0.5 * own)
-    dead = off_share(operation.forward)
-    expected = chance_off_share(record, operation)
-    assert dead <= expected + 0.03
-    assert expected <= dead + 0.15
+        model[0].weight.normal_(generator=draw)
+    _, operation = activation(model, correlation**0.5 * common + (1 - correlation) ** 0.5 * own)
+    dead, live = off_share(operation.forward), on_share(operation.forward)
+    assert dead == pytest.approx(live, abs=4 * (2 * max(dead, 1e-3) / 2000) ** 0.5)
 
 
-def test_chance_never_explains_an_offset_layer():
+def test_an_offset_layer_has_no_units_on():
     model = nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 2))
     nn.init.constant_(model[0].bias, -20.0)
-    record, operation = activation(model, torch.randn(64, 8))
-    assert off_share(operation.forward) == 1.0
-    assert chance_off_share(record, operation) < 0.5
-
-
-def test_one_sample_and_no_input_explain_nothing():
-    record, operation = activation(nn.Sequential(nn.Linear(8, 64), nn.ReLU(), nn.Linear(64, 2)), torch.randn(1, 8))
-    assert chance_off_share(record, operation) == 0.0
-    record, operation = activation(
-        nn.Sequential(nn.Linear(8, 64, bias=False), nn.ReLU(), nn.Linear(64, 2)), torch.zeros(8, 8)
-    )
-    assert chance_off_share(record, operation) == 0.0
+    _, operation = activation(model, torch.randn(64, 8))
+    assert (off_share(operation.forward), on_share(operation.forward)) == (1.0, 0.0)
 
 
 def test_slope_is_the_ratio_of_gradients():

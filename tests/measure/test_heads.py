@@ -58,6 +58,19 @@ def test_gain_is_std_times_root_fan_in(std):
     assert gain_backward(record, found) == pytest.approx(std * 8, rel=0.15)
 
 
+def test_factors_in_front_and_behind_count_as_part_of_the_head():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = mlp(1.0)
+
+        def forward(self, x):
+            return self.net[2](self.net[1](self.net[0](x)) * 0.25) * 0.5
+
+    record, found = head(Scaled(), lambda output: F.cross_entropy(output, LABELS))
+    assert gain_backward(record, found) == pytest.approx(8 / 8, rel=0.15)
+
+
 def test_no_gain_without_a_gradient():
     model = mlp()
     model[0].requires_grad_(False)

@@ -118,10 +118,19 @@ def test_a_layer_called_again_counts_again():
     assert (len(found.operations), found.parameters) == (3, ("0.weight",))
 
 
-def test_beta_is_that_of_hanin_and_rolnick():
-    (found,) = segments(trace(plain(10, width=20), torch.randn(8, 20)))
-    assert found.beta == pytest.approx(5 * 10 / 20)
-    assert found.chance == pytest.approx(3 * math.sqrt(2.5) / 2 + 2.5 / 4)
+def test_beta_is_that_of_hanin_and_rolnick_for_wide_layers():
+    (found,) = segments(trace(plain(10, width=512), torch.randn(8, 512)))
+    assert found.beta == pytest.approx(5 * 10 / 512, rel=0.01)
+    assert found.chance == pytest.approx(3 * math.sqrt(found.beta) / 2 + found.beta / 4)
+
+
+@pytest.mark.parametrize("width", [4, 8, 16, 64])
+def test_beta_is_the_variance_that_one_layer_has(width):
+    """relu(W h) with He's law: norm^2 is chi^2 with Binomial(n, 1/2) degrees of freedom."""
+    (found,) = segments(trace(plain(1, width=width), torch.randn(8, width)))
+    draws = torch.randn(400_000, width, generator=torch.Generator().manual_seed(0)).relu().square().sum(1)
+    exact = draws[draws > 0].log().var().item()
+    assert found.beta == pytest.approx(exact, rel=0.08)
 
 
 def test_drift_of_a_known_factor():

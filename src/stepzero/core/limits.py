@@ -75,7 +75,9 @@ class Limits:
     dead_error: float = limit(0.50, unit="share of units above chance", source="catalogue SZ305")
     dead_min_rows: float = limit(32, unit="positions", source="all-off by chance has probability 2^-32 a unit (SZ305)")
     dead_deviations: float = limit(
-        3.0, unit="standard deviations", source="the count of units that are off by chance is binomial (SZ305)"
+        4.0,
+        unit="standard deviations",
+        source="counts of units off and on by chance are binomial; 3e-5 a layer (SZ305)",
     )
     dead_expected: float = limit(
         0.10, unit="share of units", source="what correlated inputs do to a sound start (SZ305)"

@@ -1,8 +1,6 @@
 """Activations as a group of units: how many are flat, how many are off, and how many would be off by chance."""
 
-import math
 from collections.abc import Iterable
-from statistics import NormalDist
 
 from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.measure.uses import before
@@ -29,23 +27,13 @@ def _share(units: Iterable[bool]) -> float:
     return sum(counted) / len(counted) if counted else 0.0
 
 
-def chance_off_share(trace: Trace, activation: Operation) -> float:
-    """Share of units off on the whole batch when nothing is wrong but that its samples resemble each other, 0 to 0.5.
+def on_share(signal: Signal) -> float:
+    """Share of units that have a slope at every position, 0 to 1.
 
-    A unit's input is m + s x: m its mean over positions, s its spread. Over a centred draw m ~ N(0, E m^2), and the
-    largest x of n batch entries is about q = Phi^-1((n - 3/8) / (n + 1/4)) (Blom), so P(off) = Phi(-q s / rms(m)).
+    What chance does to the others: weights are as likely as their negatives, so in a sound layer as many units are on
+    for the whole batch as are off for it, however much its samples resemble each other.
     """
-    source = before(trace, activation)
-    signal = source.forward if source is not None else None
-    if signal is None or signal.samples < 2 or signal.nonfinite:
-        return 0.0
-    constant = sum(mean * mean for mean in signal.unit_mean) / signal.units
-    varied = max(0.0, sum(signal.unit_square) / signal.units - constant)
-    if constant == 0.0:
-        return 0.0
-    normal, entries = NormalDist(), signal.samples
-    reach = normal.inv_cdf((entries - 0.375) / (entries + 0.25))
-    return normal.cdf(-reach * math.sqrt(varied / constant))
+    return _share(share == 0.0 for share in signal.off_share)
 
 
 def slope_through(trace: Trace, activation: Operation) -> float | None:

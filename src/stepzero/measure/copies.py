@@ -3,6 +3,7 @@
 from stepzero.core.trace import Graph, Operation, Signal
 
 _CARRIES = frozenset(["activation", "dropout"])
+_CARRIES_AS = frozenset(["bias", "scale", "self-gate", "arithmetic"])
 
 
 def are_equal(signal: Signal, tolerance: float) -> bool:
@@ -47,7 +48,7 @@ def _following(graph: Graph, operation: Operation) -> list[Operation]:
     while stack:
         for index in graph.readers[stack.pop().index]:
             reader = graph.trace.operations[index]
-            if reader.shape == operation.shape and (reader.kind in _CARRIES or reader.role in ("bias", "scale")):
+            if reader.shape == operation.shape and (reader.kind in _CARRIES or reader.role in _CARRIES_AS):
                 found.append(reader)
                 stack.append(reader)
     return found

@@ -46,8 +46,8 @@ def _is_elsewhere(reader: Operation) -> bool:
 
 
 def _is_product(operation: Operation) -> bool:
-    """A product of two live signals: a gate, or a contraction without a parameter (attention weights times values)."""
-    return operation.role == "gate" or operation.kind == "product"
+    """A product of two live signals: a gate, an activation written out, attention weights times values."""
+    return operation.role in ("gate", "self-gate") or operation.kind == "product"
 
 
 def is_last(graph: Graph, index: int) -> bool:

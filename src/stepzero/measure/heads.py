@@ -12,10 +12,11 @@ _ADDS = frozenset(["bias", "scale"])
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The last weighted operation in front of a loss."""
+    """The last weighted operation in front of a loss, and the logits as the loss sees them (biased, scaled)."""
 
     operation: Operation
     use: ParameterUse
+    logits: Operation
 
 
 def head_of(trace: Trace, loss: Operation) -> Head | None:
@@ -23,12 +24,14 @@ def head_of(trace: Trace, loss: Operation) -> Head | None:
 
     Similarities of two signals (contrastive losses) and sums of several heads have no single weight to speak of.
     """
-    sources = [trace.operations[index] for index in loss.inputs][:1]
+    sources, logits = [trace.operations[index] for index in loss.inputs][:1], None
     while len(sources) == 1:
         operation = sources[0]
+        if operation.backward is not None and operation.kind != "softmax":
+            logits = logits or operation
         if operation.kind == "weighted":
             use = weight_use(operation)
-            return Head(operation, use) if use is not None and use.slot == "weight" else None
+            return Head(operation, use, logits or operation) if use is not None and use.slot == "weight" else None
         if operation.kind not in _PLAIN and operation.role not in _ADDS:
             return None
         sources = live_inputs(trace, operation)
@@ -39,9 +42,11 @@ def gain_backward(trace: Trace, head: Head) -> float | None:
     """Gradient that the head sends into the backbone, over what a head of standard deviation 1/sqrt(fan in) would send.
 
     With delta at K logits, a weight of standard deviation s sends s sqrt(K) rms(delta): the ratio is s sqrt(fan in).
+    Constant factors in front of the weight and behind it (in the model, not in the loss) count as part of it.
     """
-    source, units = before(trace, head.operation), head.operation.shape[-1]
-    arriving = head.operation.backward
+    source, arriving = before(trace, head.operation), head.logits.backward
+    while source is not None and source.role == "scale":
+        source = before(trace, source)
     if source is None or source.backward is None or arriving is None or not arriving.rms or not head.use.fan_in:
         return None
-    return source.backward.rms / arriving.rms * math.sqrt(head.use.fan_in / units)
+    return source.backward.rms / arriving.rms * math.sqrt(head.use.fan_in / head.operation.shape[-1])

@@ -5,7 +5,7 @@ import math
 from stepzero.core.trace import Graph, InputFact, Operation
 from stepzero.measure.uses import weight_use
 
-_READ = 128
+_READ = 32
 """At most so many positions stand behind a channel's mean and spread."""
 _PASSES = frozenset(["view", "join", "dropout"])
 

@@ -50,7 +50,7 @@ def _meeting(reader: Operation) -> str:
         return GATE
     if reader.kind in ("softmax", "attention"):
         return LOGITS
-    return ADDED if reader.kind == "add" and len(reader.inputs) > 1 else ""
+    return ADDED if reader.kind == "add" and reader.role == "" and len(reader.inputs) > 1 else ""
 
 
 def stuck_by_kink(graph: Graph, operation: Operation) -> bool:

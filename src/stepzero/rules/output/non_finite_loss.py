@@ -72,22 +72,22 @@ def non_finite_loss(trace: Trace, limits: Limits) -> Verdict:
     value = trace.loss.value
     if value is None or math.isfinite(value):
         return
-    first = _first(trace)
-    place = place_of(trace, first) if first is not None else (trace.model,)
-    where = "every measured result is finite, so the loss itself makes it so"
+    first, last = _first(trace), trace.loss.operation
+    seat = first or (trace.operations[last] if last is not None else None)
+    said = "every measured result is finite, so the loss itself makes it so"
     if first is not None:
-        where = f"the first such result is {first.name} {first.shape} in {first.module or trace.model}"
+        said = f"the first such result is {first.name} {first.shape} in {first.module or trace.model}"
     yield Finding(
         code="SZ510",
         name="non-finite-loss",
         severity="error",
-        where=place,
-        message=f"the loss is {value}, and it must be finite; {where}",
+        where=place_of(trace, seat) if seat is not None else (trace.model,),
+        message=f"the loss is {value}, and it must be finite; {said}",
         value=value,
         unit="loss",
         evidence="fact",
         citation="fla-org/flame#9",
-        operation=first.index if first is not None else None,
+        operation=seat.index if seat is not None else None,
     )
 
 

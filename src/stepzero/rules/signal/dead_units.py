@@ -7,7 +7,7 @@ from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
 from stepzero.core.trace import Graph, Operation, Signal, Trace
-from stepzero.measure.activations import chance_off_share, is_bounded, off_share
+from stepzero.measure.activations import is_bounded, off_share, on_share
 from stepzero.measure.gates import is_gate, is_in_gating_branch
 from stepzero.measure.uses import place_of
 
@@ -34,9 +34,9 @@ def dead_units(trace: Trace, limits: Limits) -> Verdict:
     What it finds
     -------------
     A unit is dead when the slope of its activation is exactly zero at every position read (at least 32 of them, from
-    at least two samples). The share of dead units of a layer is compared with what chance explains: 10 %, or more
-    when samples resemble each other so much that a sound unit is on for all or off for all. A warning 10 points
-    above that, an error 50 points above it or when every unit of the layer is dead.
+    at least two samples). The share of dead units of a layer is compared with what chance explains: 10 %, or the
+    share of units that are *on* at every position, because weights are as likely as their negatives. A warning 10
+    points and four standard deviations above that, an error 50 points above it or when the whole layer is dead.
 
     Why it matters
     --------------
@@ -80,7 +80,7 @@ def dead_units(trace: Trace, limits: Limits) -> Verdict:
     """
     graph, layers, small = Graph(trace), dict[tuple[str, ...], Dead](), 0
     for operation in trace.operations:
-        if (dead := _dead(trace, operation, limits)) is None or _is_gating(graph, operation):
+        if (dead := _dead(operation, limits)) is None or _is_gating(graph, operation):
             continue
         if dead.signal.rows < limits.dead_min_rows or dead.signal.samples < 2:
             small += dead.share > 0.0
@@ -98,13 +98,14 @@ def dead_units(trace: Trace, limits: Limits) -> Verdict:
         )
 
 
-def _dead(trace: Trace, operation: Operation, limits: Limits) -> Dead | None:
+def _dead(operation: Operation, limits: Limits) -> Dead | None:
     signal = operation.forward
     if signal is None or not len(signal.off_share) or is_bounded(operation) or operation.in_loss:
         return None
-    expected = max(limits.dead_expected, chance_off_share(trace, operation))
-    scatter = limits.dead_deviations * math.sqrt(expected * (1 - expected) / signal.units)
-    return Dead(operation, signal, off_share(signal), expected, expected + max(limits.dead_warning, scatter))
+    off, on = off_share(signal), on_share(signal)
+    expected = max(limits.dead_expected, on)
+    scatter = limits.dead_deviations * math.sqrt((off + on) / signal.units)
+    return Dead(operation, signal, off, expected, max(expected + limits.dead_warning, on + scatter))
 
 
 def _is_gating(graph: Graph, operation: Operation) -> bool:

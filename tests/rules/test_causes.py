@@ -1,0 +1,70 @@
+"""One fault is reported once: what follows from it hangs under it."""
+
+import pytest
+import torch
+from torch import nn
+
+import stepzero
+from stepzero.core.finding import Finding
+from stepzero.rules.causes import attribute
+
+X = torch.randn(64, 16)
+
+
+def stack():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 4))
+
+
+def said(code, *where, severity="error", operation=None):
+    return Finding(code, "a-name", severity, where, "a message", operation=operation)
+
+
+def roots(*findings):
+    return {finding.id: finding.root for finding in attribute(stepzero.trace(stack(), X), findings)}
+
+
+def test_trouble_travels_downstream():
+    found = roots(said("SZ103", "0.weight"), said("SZ305", "2.weight"))
+    assert found == {"SZ103:0.weight": None, "SZ305:2.weight": "SZ103:0.weight"}
+
+
+def test_it_does_not_travel_upstream():
+    assert roots(said("SZ103", "4.weight"), said("SZ305", "2.weight"))["SZ305:2.weight"] is None
+
+
+def test_gradients_travel_both_ways():
+    assert roots(said("SZ305", "2.weight"), said("SZ401", "0.weight"))["SZ401:0.weight"] == "SZ305:2.weight"
+    assert roots(said("SZ305", "2.weight"), said("SZ401", "4.weight"))["SZ401:4.weight"] == "SZ305:2.weight"
+
+
+def test_notes_explain_nothing():
+    assert roots(said("SZ206", "0.weight", severity="info"), said("SZ305", "2.weight"))["SZ305:2.weight"] is None
+
+
+def test_unrelated_codes_do_not_explain_each_other():
+    assert roots(said("SZ405", "0.weight"), said("SZ305", "2.weight"))["SZ305:2.weight"] is None
+
+
+def test_the_cause_at_the_same_place_comes_first():
+    found = roots(said("SZ102", "0.weight"), said("SZ102", "2.weight"), said("SZ103", "2.weight"))
+    assert found["SZ103:2.weight"] == "SZ102:2.weight"
+
+
+def test_a_consequence_is_never_a_root():
+    found = roots(said("SZ102", "0.weight"), said("SZ103", "0.weight"), said("SZ305", "2.weight"))
+    assert set(found.values()) == {None, "SZ102:0.weight"}
+
+
+@pytest.mark.parametrize("code", ["SZ501", "SZ510"])
+def test_the_loss_is_downstream_of_everything(code):
+    operation = None if code == "SZ510" else 5
+    assert roots(said("SZ101", "0.bias"), said(code, "elsewhere", operation=operation))[f"{code}:elsewhere"] is not None
+
+
+def test_a_planted_fault_has_one_root():
+    model = stack()
+    with torch.no_grad():
+        model[2].weight[3, 4] = float("nan")
+    report = stepzero.check(model, X, lambda output: output.square().mean())
+    assert [finding.code for finding in report.root_causes] == ["SZ101"]
