@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from benchmarks.zoo.truth import disagreements
 
 STEPS = 3
 MAX_LINES = 20
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
@@ -91,10 +93,20 @@ def judge(entry: Entry, *, seed: int = 0) -> Verdict:
         _confirm(verdict, model, batch, loss)
         verdict.step_seconds = _time_steps(model, batch, loss)
         _check_factory(verdict, entry, seed)
-    except Exception:  # noqa: BLE001  whatever it is, it goes into the verdict
-        verdict.crash = traceback.format_exc()
+    except Exception as error:  # noqa: BLE001  whatever it is, it goes into the verdict
+        verdict.crash = told(error)
     verdict.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return verdict
+
+
+def told(error: Exception) -> str:
+    """The error and where it came from, without the paths of this machine."""
+    places = []
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = frame.filename.rpartition("site-packages/")[2].removeprefix(f"{ROOT}/")
+        places.append(f"{path}:{frame.lineno} in {frame.name}")
+    lines = [f"{type(error).__name__}: {error}".splitlines()[0][:300], *getattr(error, "__notes__", [])]
+    return "\n".join([*lines, *places[::-1]])
 
 
 def leave_traces(model: nn.Module) -> None:

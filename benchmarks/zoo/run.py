@@ -13,7 +13,6 @@ import dataclasses
 import gc
 import json
 import multiprocessing
-import re
 import sys
 import warnings
 from collections import Counter
@@ -104,8 +103,7 @@ def _show(verdict: Verdict) -> Verdict:
 
 def _result(verdict: Verdict) -> str:
     if verdict.crash:
-        raised = [line for line in verdict.crash.splitlines() if re.match(r"[\w.]+(Error|Exception|exit)\b", line)]
-        return f"CRASH {(raised or verdict.crash.splitlines())[-1][:150]}"
+        return f"CRASH {verdict.crash.splitlines()[0][:150]}"
     words = []
     if verdict.changed:
         words.append(f"CHANGED {len(verdict.changed)}: {verdict.changed[0]}")

@@ -118,7 +118,7 @@ def encoders() -> list[Entry]:
              {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128, "vocab_size": 512}),
         make("encoder", "funnel", "FunnelConfig", "FunnelForMaskedLM", mlm,
              {"block_sizes": [1, 1], "d_model": 64, "n_head": 4, "d_head": 16, "d_inner": 128, "vocab_size": 512},
-             argued={"SZ602": UNIT_EMBEDDING_HEAD}),
+             argued={"SZ501": UNIT_EMBEDDING_HEAD}),
         make("permutation", "xlnet", "XLNetConfig", "XLNetLMHeadModel", inputs.causal,
              {"d_model": 64, "n_layer": 2, "n_head": 4, "d_inner": 128, "vocab_size": 512}),
     ]  # fmt: skip
@@ -132,7 +132,7 @@ def encoder_decoders() -> list[Entry]:
              {**T5, "decoder_start_token_id": 0}, is_short=True),
         make("encoder-decoder", "bart", "BartConfig", "BartForConditionalGeneration", s2s, BART),
         make("encoder-decoder", "mt5", "MT5Config", "MT5ForConditionalGeneration", s2s,
-             {**T5, "decoder_start_token_id": 0}, argued={"SZ602": UNIT_EMBEDDING_HEAD}),
+             {**T5, "decoder_start_token_id": 0}, argued={"SZ501": UNIT_EMBEDDING_HEAD}),
         make("mixture", "switch", "SwitchTransformersConfig", "SwitchTransformersForConditionalGeneration", s2s,
              {**T5, "num_experts": 4, "decoder_start_token_id": 0, "num_sparse_encoder_layers": 1,
               "num_sparse_decoder_layers": 1}),

@@ -29,10 +29,7 @@ def _one_thread_and_the_old_seed():
     torch.set_num_threads(threads)
 
 
-OPEN = {
-    "timm/test_vit": "an evenly spaced sample of positions misses the class token, which carries the gradient",
-    "torch/gpt2-checkpointed": "attention dropout is off in the forward pass but not in its recomputation",
-}
+OPEN = {"torch/bfloat16": "the norm of a narrow tensor is rounded to its own dtype"}
 """Known faults, each with its reason; take the line out when it is mended."""
 
 
