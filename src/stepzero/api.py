@@ -123,7 +123,7 @@ def _codes(codes: Iterable[str] | None, flag: str) -> tuple[str, ...]:
     """Check codes, names and prefixes against what exists."""
     if codes is None:
         return ()
-    listed = tuple(codes.split(",")) if isinstance(codes, str) else tuple(codes)
+    listed = tuple(code.strip() for code in codes.split(",")) if isinstance(codes, str) else tuple(codes)
     known = [*(rule.code for rule in rules.ALL), *(rule.name for rule in rules.ALL)]
     for code in listed:
         if not any(rule.code.startswith(code) or rule.name == code for rule in rules.ALL) or not code:
@@ -149,7 +149,8 @@ def _report(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> Report
                 else:
                     findings.append(_placed(said, observed))
         except Exception as error:  # noqa: BLE001 - a crashed rule makes the check incomplete, never the user's problem
-            crashed.append(NotChecked(f"{rule.code} {rule.name}", f"the rule crashed: {type(error).__name__}: {error}"))
+            why = " ".join(f"the rule crashed: {type(error).__name__}: {error}".split())
+            crashed.append(NotChecked(f"{rule.code} {rule.name}", why))
     explained = attribute(observed, findings)
     return Report(
         model=observed.model,
@@ -192,8 +193,12 @@ def _coverage(
         rules_run=tuple(rule.code for rule in chosen),
         not_judged=tuple(not_judged),
         skipped=tuple(NotChecked(what, why) for what, why in observed.skipped),
-        incomplete=(*crashed, *_incomplete(observed, weighted)),
+        incomplete=(*crashed, *_unjudged(chosen), *_incomplete(observed, weighted)),
     )
+
+
+def _unjudged(chosen: tuple[Rule, ...]) -> list[NotChecked]:
+    return [] if chosen else [NotChecked("rules", "no rule was selected: nothing was judged")]
 
 
 def _incomplete(observed: Trace, weighted: list[Any]) -> list[NotChecked]:

@@ -4,7 +4,7 @@ from torch import nn
 
 from stepzero.api import trace
 from stepzero.core.trace import Graph
-from stepzero.measure.inputs import first_layers, positions
+from stepzero.measure.inputs import first_layers, positions, spread_of_channels
 
 
 class Scaled(nn.Module):
@@ -58,3 +58,14 @@ def test_positions_behind_a_channel(shape, count):
 def test_ids_have_no_channels():
     (fact,) = trace(nn.Embedding(9, 4), torch.randint(0, 9, (16, 5))).inputs
     assert positions(fact) == 0
+
+
+def test_spread_gives_way_by_its_standard_errors():
+    torch.manual_seed(0)
+    (fact,) = trace(nn.Flatten(), 5.0 + torch.randn(32, 200)).inputs
+    exact, sure = spread_of_channels(fact, 0.0), spread_of_channels(fact, 3.0)
+    assert exact.offset > 5.0 > sure.offset
+    assert exact.largest > 1.2 > 1.0 > sure.largest
+    assert sure.typical > 1.0
+    (constant,) = trace(nn.Flatten(), torch.full((32, 4), 3.0)).inputs
+    assert spread_of_channels(constant, 3.0) is None

@@ -3,7 +3,8 @@ import math
 import pytest
 import torch
 
-from stepzero.measure.tails import reach, sure_reach
+from stepzero.api import trace
+from stepzero.measure.tails import farthest, reach, sure_reach
 
 
 @pytest.mark.parametrize(("numel", "z"), [(1_000_000, 7.13), (16, 5.41)])
@@ -26,3 +27,29 @@ def test_a_gaussian_tensor_stays_within_reach(numel):
     spread = 1.4826 * (draws - middle).abs().median(1).values
     far = (draws - draws.mean(1, keepdim=True)).abs().amax(1) / spread
     assert not (far > sure_reach(numel, 1e-6, 4.0)).any()
+
+
+def fact(values):
+    model = torch.nn.Linear(*values.shape[::-1], bias=False)
+    with torch.no_grad():
+        model.weight.copy_(values)
+    return trace(model, torch.randn(4, values.shape[1])).parameter("weight")
+
+
+def test_farthest_element_and_how_many_are_as_far():
+    values = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    values[3, 5] = -30.0
+    far = farthest(fact(values))
+    assert far.value == -30.0
+    assert far.deviations == pytest.approx(30, rel=0.1)
+    assert far.share < 0.01
+    values[3, 5] = 1.0
+    values[:16] *= 30.0
+    assert farthest(fact(values)).share > 0.01
+
+
+def test_farthest_of_constants():
+    assert farthest(fact(torch.full((8, 8), 2.0))).deviations == 0.0
+    mostly = torch.full((8, 8), 2.0)
+    mostly[0, 0] = 3.0
+    assert farthest(fact(mostly)).deviations == math.inf

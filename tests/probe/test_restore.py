@@ -19,7 +19,7 @@ def bits(tensor: Tensor | None) -> Any:
     dense = tensor.detach()
     dense = torch.view_as_real(dense) if dense.is_complex() else dense
     data = bytes(dense.contiguous().reshape(-1).view(torch.uint8).tolist()) if dense.numel() else b""
-    return id(tensor), tuple(tensor.shape), tensor.dtype, tensor.data_ptr(), data
+    return id(tensor), tuple(tensor.shape), tensor.dtype, tensor.data_ptr(), sorted(vars(tensor)), data
 
 
 def picture(model: nn.Module) -> dict[str, Any]:

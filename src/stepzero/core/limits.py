@@ -84,6 +84,9 @@ class Limits:
     )
     loud_excess: float = limit(0.5, unit="nats", source="sigma^2 / 2 at sigma = 1 (SZ501)")
     loud_excess_per_log_class: float = limit(0.1, unit="of ln K", source="catalogue SZ501")
+    loud_deviations: float = limit(
+        2.0, unit="standard deviations", source="a batch of N labels moves the mean loss by sigma / sqrt(N) (SZ501)"
+    )
     loud_error_excess: float = limit(2.0, unit="nats", source="catalogue SZ501")
     loud_error_gradient: float = limit(
         10.0, unit="of what the head's law sends back", source="gradient into the backbone, catalogue SZ501"

@@ -30,7 +30,7 @@ class Signal:
     samples: int
     units: int
     rms: float
-    """Of the whole tensor, not of the sample."""
+    """Of the sample; of a gradient, which may arrive at one position only, of the whole tensor."""
     mean: float
     """Mean over the sampled positions and units."""
     low: float

@@ -50,3 +50,23 @@ def gain_backward(trace: Trace, head: Head) -> float | None:
     if source is None or source.backward is None or arriving is None or not arriving.rms or not head.use.fan_in:
         return None
     return source.backward.rms / arriving.rms * math.sqrt(head.use.fan_in / head.operation.shape[-1])
+
+
+def loss_per_target(loss: Operation) -> float | None:
+    """The value of a classification loss for one target; None when ln K is not its reference or it was not recorded."""
+    attributes = loss.attributes
+    value, count = attributes.get("value"), attributes.get("num_targets")
+    if not isinstance(value, float) or not math.isfinite(value):
+        return None
+    if attributes.get("reduction") == "mean":
+        return value
+    is_plain_sum = attributes.get("reduction") == "sum" and not attributes.get("is_weighted")
+    return value / count if is_plain_sum and isinstance(count, float) and count else None
+
+
+def label_scatter(trace: Trace, loss: Operation) -> float:
+    """Standard deviation of the mean loss over which labels the batch happens to hold: that of the logits / sqrt(N)."""
+    spread, count = loss.attributes.get("logit_std"), loss.attributes.get("num_targets", trace.batch_size)
+    if not isinstance(spread, float) or not isinstance(count, int | float):
+        return 0.0
+    return spread / math.sqrt(max(1.0, count))

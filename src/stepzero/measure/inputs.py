@@ -1,6 +1,8 @@
 """The batch as the first weights see it."""
 
 import math
+import statistics
+from typing import NamedTuple
 
 from stepzero.core.trace import Graph, InputFact, Operation
 from stepzero.measure.uses import weight_use
@@ -34,3 +36,26 @@ def first_layers(graph: Graph, argument: str) -> list[Operation]:
 def positions(fact: InputFact) -> int:
     """How many numbers stand behind one channel's statistics."""
     return min(_READ, math.prod(fact.shape) // max(1, len(fact.channel_mean))) if len(fact.channel_mean) else 0
+
+
+class Spread(NamedTuple):
+    """How far an input is from mean 0 and deviation 1, each number as close to that as its standard errors allow."""
+
+    offset: float
+    """Largest distance of a channel's mean from 0, in its own and in the typical deviation, whichever is larger."""
+    largest: float
+    """Largest deviation of a channel."""
+    typical: float
+    """Median deviation over channels."""
+
+
+def spread_of_channels(fact: InputFact, errors: float) -> Spread | None:
+    """Read the channels that are not constant, giving way by ``errors`` standard errors; None when all are constant."""
+    count = positions(fact)
+    channels = [pair for pair in zip(fact.channel_mean, fact.channel_std, strict=True) if pair[1] > 0.0]
+    if not channels or count < 2:
+        return None
+    slack = 1 + errors / math.sqrt(2 * (count - 1))
+    typical = statistics.median(std for _, std in channels)
+    offset = max((abs(mean) - errors * std / math.sqrt(count)) / max(std, typical) for mean, std in channels)
+    return Spread(offset / slack, max(std for _, std in channels) / slack, typical * slack)

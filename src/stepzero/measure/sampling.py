@@ -86,7 +86,7 @@ def _spread(sizes: tuple[int, ...], budget: int) -> tuple[int, ...]:
 
 def rows_of(tensor: Tensor, plan: Plan) -> Tensor:
     """Copy the sample of ``tensor`` as a contiguous [R, U] matrix in its own real dtype; complex by magnitude."""
-    source = tensor.detach()
+    source = tensor.detach() if tensor.requires_grad else tensor
     stride = source.stride()
     strides = [stride[axis] * step for axis, step in zip(plan.axes, plan.steps, strict=True)]
     counts = plan.counts

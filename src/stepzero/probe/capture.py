@@ -70,9 +70,9 @@ def _capture(subject: Subject) -> Trace:
             run = _run(subject, guard, ledger)
             run.recorder.sampler.flush()
             tickets = finish.put_scalars(run.recorder.records, ledger)
-            inputs = finish.input_facts(subject)
         finally:
             snapshot.restore()
+        inputs = finish.input_facts(subject)
     ledger.fetch()
     return finish.trace(subject, run, static, ledger, tickets, inputs)
 

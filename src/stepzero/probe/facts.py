@@ -152,7 +152,7 @@ class Facts:
             requires_grad=row.tensor.requires_grad,
             state=row.state,
             is_used=row.name in used or any(alias in used for alias in row.aliases),
-            gradient=gradients.get(row.name),
+            gradient=next((gradients[name] for name in (row.name, *row.aliases) if name in gradients), None),
             **numbers,
         )
 
@@ -161,7 +161,8 @@ class Facts:
         assert row.statistics is not None
         ticket, place = row.statistics
         low, high, mean, square, spread, zeros, tiny = self._statistics(ticket)[place]
-        std = math.sqrt(max(0.0, square - mean * mean)) if low != high else 0.0
+        variance = square - mean * mean if low != high else 0.0
+        std = math.nan if math.isnan(variance) else math.sqrt(max(0.0, variance))
         numbers = {
             "low": low,
             "high": high,
@@ -174,7 +175,7 @@ class Facts:
             "sample": min(SAMPLE, row.flat.numel()),
         }
         if not (math.isfinite(low) and math.isfinite(high)) and row.flat.is_floating_point():
-            numbers |= _nonfinite(row.flat)
+            numbers |= _nonfinite(row)
         return numbers
 
     def _statistics(self, ticket: int) -> list[list[float]]:
@@ -238,8 +239,12 @@ def _small_spread(flat: Tensor, low: float, high: float, mean: float, std: float
     return float(spread_of(flat.to(wide(flat))))
 
 
-def _nonfinite(flat: Tensor) -> dict[str, Any]:
-    bad = ~torch.isfinite(flat)
+def _nonfinite(row: _Row) -> dict[str, Any]:
+    """How many elements are bad, and which is the first, in the order of indices and not of memory."""
+    tensor = getattr(row.tensor, "_local_tensor", row.tensor).detach()
+    plain = tensor if tensor.layout == torch.strided and tensor.element_size() > 1 else row.flat
+    assert plain is not None
+    bad = ~torch.isfinite(plain).reshape(-1)
     count = int(bad.sum())
     return {"num_nonfinite": count, "first_nonfinite": int(bad.nonzero()[0, 0]) if count else None}
 
@@ -250,9 +255,23 @@ def look_at_gradient(ledger: Ledger, gradient: Tensor) -> int:
     dense = getattr(dense, "_local_tensor", dense)
     if dense.dim() <= 1:
         return ledger.put(dense.abs())
-    is_narrow = dense.dtype in (torch.float16, torch.bfloat16)
-    rows = dense.flatten(1)
-    return ledger.put(torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32 if is_narrow else None))
+    return ledger.put(_row_norms(dense.flatten(1)))
+
+
+def _row_norms(rows: Tensor) -> Tensor:
+    """Norms that are zero only where every number is: squares of float32 vanish below 1e-23 and overflow above 1e19."""
+    if rows.device.type != "cpu":
+        wider: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=None if rows.is_complex() else wide(rows))
+        return wider
+    is_narrow = rows.dtype in (torch.float16, torch.bfloat16)
+    norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32 if is_narrow else None)
+    doubtful = (norms == 0) | norms.isinf()
+    if bool(doubtful.any()):
+        largest = torch.linalg.vector_norm(rows, ord=math.inf, dim=1)
+        doubtful &= (largest > 0) & largest.isfinite()
+        norms = norms.double()
+        norms[doubtful] = torch.linalg.vector_norm(rows[doubtful].abs().double(), dim=1)
+    return norms
 
 
 def gradient_fact(ledger: Ledger, ticket: int, numel: int, *, is_sparse: bool) -> GradientFact:

@@ -140,9 +140,10 @@ def _inferred(output: Any, target: Any) -> tuple[Tensor, LossFact]:
 
 
 def _fitting(value: Tensor, target: Tensor) -> str:
-    if not target.is_floating_point() and value.dim() == target.dim() + 1:
+    is_of_one_size = value.numel() == target.numel()  # [N, 1] against [N]: two classes, not one
+    if not target.is_floating_point() and value.dim() == target.dim() + 1 and not is_of_one_size:
         return "cross_entropy"
-    if target.numel() == value.numel():
+    if is_of_one_size:
         is_binary = bool(((target == 0) | (target == 1)).all())
         return "bce_with_logits" if is_binary and target.unique().numel() == 2 else "mse"
     raise LossError(

@@ -30,7 +30,8 @@ class Node:
     from_input: bool = False
     views: tuple[View, ...] = ()
     unit_axis: int | None = None
-    run: object = None
+    run: int = 0
+    """Number of the pass: a tensor the user keeps may come back in the next one."""
     pending: Plan | None = None
     """How to read the gradient of a result that could not be hooked when it was made."""
 

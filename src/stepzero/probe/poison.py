@@ -17,9 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from stepzero.core.trace import PoisonFact, Unwritten
 from stepzero.probe.build import parts
-from stepzero.probe.facts import named_tensors
+from stepzero.probe.facts import named_tensors, state_of
 from stepzero.probe.restore import preserved_randomness, preserved_state, same_bits, seed_everything
-from stepzero.probe.subject import Subject, unwrapped
+from stepzero.probe.subject import Subject, copied_batch, unwrapped
 
 _FRESH = frozenset(
     ["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided", "resize_", "empty_permuted"]
@@ -35,10 +35,18 @@ class Marking(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run the operation; mark what it allocated."""
+        name = func._overloadpacket.__name__
+        held = _elements_held(args[0]) if name == "resize_" else 0
         result = func(*args, **(kwargs or {}))
-        if func._overloadpacket.__name__ in _FRESH and isinstance(result, Tensor) and not result.is_meta:
-            _fill(result, mark_of(result.dtype, first=self.first))
+        if name in _FRESH and isinstance(result, Tensor) and not result.is_meta:
+            # What a tensor held before it grew is still there.
+            fresh = result.as_strided((_elements_held(result),), (1,), 0)[held:] if held else result
+            _fill(fresh, mark_of(result.dtype, first=self.first))
         return result
+
+
+def _elements_held(tensor: Tensor) -> int:
+    return 0 if tensor.is_meta else tensor.untyped_storage().nbytes() // tensor.element_size()
 
 
 def mark_of(dtype: torch.dtype, *, first: bool) -> float | int | bool:
@@ -63,7 +71,8 @@ def poison(subject: Subject) -> PoisonFact:
         return PoisonFact(ran=False, reason="needs a factory: pass the function that builds the model, not the model")
     with preserved_randomness(), preserved_state():
         first = _built(subject.factory, subject.seed, first=True)
-        found = _candidates(first, _built(subject.factory, subject.seed, first=False))
+        second = _built(subject.factory, subject.seed, first=False)
+        found = _candidates(first, second)
         if found:
             again = _built(subject.factory, subject.seed, first=True)
             found = {name: tensor for name, tensor in found.items() if _repeats(name, first, again)}
@@ -74,7 +83,7 @@ def poison(subject: Subject) -> PoisonFact:
         )
         buffers = {row.name for row in unwritten if row.kind == "buffer"}
         if buffers:
-            filled = _filled_by_forward(subject, first, buffers)
+            filled = _filled_by_forward(subject, first, second, buffers)
             unwritten = tuple(row for row in unwritten if row.name not in filled)
     return PoisonFact(ran=True, unwritten=unwritten)
 
@@ -92,7 +101,9 @@ def _candidates(first: nn.Module, second: nn.Module) -> dict[str, tuple[str, Ten
     found = {}
     for name, kind, tensor, _ in named_tensors(first):
         other = others.get(name)
-        if other is None or tensor.is_meta or other.is_meta or tensor.shape != other.shape or tensor.numel() == 0:
+        if other is None or {state_of(tensor), state_of(other)} - {"ready", "sharded"}:
+            continue
+        if tensor.shape != other.shape or tensor.numel() == 0:
             continue
         if not _same(tensor, other):
             found[name] = (kind, tensor)
@@ -118,13 +129,22 @@ def _count_marked(tensor: Tensor) -> int:
     return int((detached != detached).sum() if isinstance(mark, float) else (detached == mark).sum())
 
 
-def _filled_by_forward(subject: Subject, first: nn.Module, names: set[str]) -> set[str]:
-    """Buffers that the first forward writes: caches, allowed to be empty until then."""
-    before = {name: tensor.detach().clone() for name, tensor in first.named_buffers() if name in names}
-    with torch.no_grad(), _forgiving():
-        first(*subject.args, **subject.kwargs)
-    after = dict(first.named_buffers())
-    return {name for name, old in before.items() if name not in after or not _same(old, after[name])}
+def _filled_by_forward(subject: Subject, first: nn.Module, second: nn.Module, names: set[str]) -> set[str]:
+    """Buffers that the first forward writes: caches, allowed to be empty until then.
+
+    Written means that nothing of either mark is left: a counter that was only counted up still differs.
+    """
+    for model in (first, second):
+        args, kwargs = copied_batch(subject)
+        seed_everything(subject.seed)
+        with torch.no_grad(), _forgiving():
+            model(*args, **kwargs)
+    after, other = dict(first.named_buffers()), dict(second.named_buffers())
+    return {name for name in names if name not in after or (name in other and _is_written(after[name], other[name]))}
+
+
+def _is_written(after: Tensor, other: Tensor) -> bool:
+    return after.shape == other.shape and after.dtype == other.dtype and _same(after, other)
 
 
 @contextmanager

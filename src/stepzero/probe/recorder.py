@@ -4,7 +4,8 @@ Cost rules. Nothing here reads a number back from the device. A tensor is looked
 and forgotten. Results carry their `Node` as a Python attribute, so no table keeps a tensor alive.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from stepzero.probe.sampler import Sampler
 from stepzero.probe.uses import describe, flat_tensors
 from stepzero.probe.vocabulary import CREATORS, DROPOUTS, Spec, spec_of
 
+_RUNS = itertools.count(1)
 _MARK = "_stepzero_node"
 _MEASURED = frozenset(
     ["weighted", "product", "activation", "norm", "softmax", "attention", "add", "multiply", "join", "pool", "other"]
@@ -48,13 +50,17 @@ class Recorder(TorchFunctionMode):
         self.used: set[str] = set()
         self._paths = {id(module): path for path, module in model.named_modules()}
         self._specs: dict[Any, Spec] = {}
-        self._sources: dict[int, Node] = {}
+        self._run = next(_RUNS)
+        self._sources: dict[int, Node | None] = {}
         self._rewritten: dict[int, Node] = {}
         self._visits: dict[tuple[str, str], int] = {}
         self._largest: dict[Any, float] = {}
         self._kept: list[Tensor] = []
+        # Tensors that outlive the pass carry no mark: where they came from is kept here, by identity.
+        for tensor in _lasting(model):
+            self._sources[id(tensor)] = None
         for name, parameter in model.named_parameters(remove_duplicate=True):
-            self._sources[id(parameter)] = Node(None, views=(View(name, tuple(range(parameter.dim()))),), run=self)
+            self._sources[id(parameter)] = Node(None, views=(View(name, tuple(range(parameter.dim()))),), run=self._run)
 
     # -- where: the module path -------------------------------------------------------------------------------------
 
@@ -81,12 +87,12 @@ class Recorder(TorchFunctionMode):
 
     def add_input(self, name: str, tensor: Tensor) -> None:
         """Declare a tensor of the batch; it becomes an operation named ``input``."""
-        if id(tensor) in self._sources:
+        if self._sources.get(id(tensor)) is not None:
             return
         axis = units.of_input(tuple(tensor.shape)) if tensor.is_floating_point() else None
         record = self._new(Spec("input", "other"), tensor, [], from_input=True)
         record.unit_axis, record.attributes["argument"] = axis, name
-        self._sources[id(tensor)] = Node(record.index, from_input=True, unit_axis=axis, run=self)
+        self._sources[id(tensor)] = Node(record.index, from_input=True, unit_axis=axis, run=self._run)
         self._kept.append(tensor)
         if axis is not None:
             self._measure(record, tensor)
@@ -94,7 +100,7 @@ class Recorder(TorchFunctionMode):
     def node_of(self, tensor: Tensor) -> Node | None:
         """Where ``tensor`` came from; None for constants."""
         node: Node | None = getattr(tensor, _MARK, None)
-        if node is None or node.run is not self:
+        if node is None or node.run != self._run:
             node = self._sources.get(id(tensor))
         if self._rewritten:
             writer = self._rewritten.get(storage_pointer(tensor))
@@ -135,8 +141,8 @@ class Recorder(TorchFunctionMode):
         if spec.opened is not None:
             with self:
                 return spec.opened(*args, **kwargs)
-        if spec.writes(kwargs):
-            spec = replace(spec, is_inplace=True)
+        if spec.is_inplace or (kwargs and spec.writes(kwargs)):
+            spec = spec if spec.is_inplace else replace(spec, is_inplace=True)
             self._before_write(spec, args, kwargs)
         if spec.kind in ("dropout", "attention"):
             args, kwargs = _without_dropout(spec, args, kwargs)
@@ -246,12 +252,12 @@ class Recorder(TorchFunctionMode):
             if not record.from_input:
                 after = _views_after(spec, known, output, shapes)
             axis = record.unit_axis if output.dim() == len(record.shape) else output.dim() - 1
-            node = Node(record.index, record.from_input, after, axis, self)
+            node = Node(record.index, record.from_input, after, axis, self._run)
             if id(output) in self._sources:
                 self._sources[id(output)] = node
             else:
                 setattr(output, _MARK, node)
-            if spec.is_inplace:
+            if spec.is_inplace and output._is_view():  # noqa: SLF001 - no public name; whoever else looks at this memory sees the new values
                 self._rewritten[storage_pointer(output)] = node
 
     # -- measuring --------------------------------------------------------------------------------------------------
@@ -325,6 +331,13 @@ class Recorder(TorchFunctionMode):
 def _source(known: list[tuple[Tensor, Node]]) -> tuple[tuple[int, ...], int | None]:
     """Shape and unit axis of the first operand that the batch reaches."""
     return next(((tuple(operand.shape), node.unit_axis) for operand, node in known if node.from_input), ((), None))
+
+
+def _lasting(model: nn.Module) -> Iterator[Tensor]:
+    """Buffers and plain tensor attributes."""
+    for module in model.modules():
+        yield from (value for value in module.__dict__.values() if isinstance(value, Tensor))
+        yield from (value for value in module._buffers.values() if value is not None)
 
 
 def _elementwise(func: Any, spec: Spec, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:

@@ -35,7 +35,7 @@ class Measured:
     ticket: int = -1
     place: int = -1
     norm: tuple[int, int] = (-1, -1)
-    """Ticket and place of the Euclidean norm of the whole tensor, every element of it."""
+    """Gradients: ticket and place of the Euclidean norm of the whole tensor, every element of it."""
     numel: int = 0
     flatness: tuple[Tensor, Tensor] | None = None
     flat_tickets: tuple[int, int] | None = None
@@ -51,15 +51,16 @@ class Sampler:
         self._pending = 0
 
     def take(self, tensor: Tensor, plan: Plan, *, is_forward: bool, has_off: bool = False) -> Measured:
-        """Copy a sample of ``tensor`` and queue it, with the norm of the whole.
+        """Copy a sample of ``tensor`` and queue it; of a gradient the norm of the whole as well.
 
         A sample alone would lie about a gradient that arrives at one position only: a class token, the last step of
         a sequence, every second pixel before a strided convolution.
         """
         sample = rows_of(tensor, plan)
         measured = Measured(plan, is_forward, has_off, numel=tensor.numel())
-        norm = torch.linalg.vector_norm(tensor.detach(), dtype=_ROUNDED.get(tensor.dtype))
-        self._norms.setdefault((norm.device, norm.dtype), []).append((measured, norm))
+        if not is_forward:
+            norm = torch.linalg.vector_norm(tensor, dtype=_ROUNDED.get(tensor.dtype))
+            self._norms.setdefault((norm.device, norm.dtype), []).append((measured, norm))
         key = (plan, is_forward, has_off, sample.device, sample.dtype)
         self._groups.setdefault(key, []).append((measured, sample))
         self._pending += plan.rows * plan.units

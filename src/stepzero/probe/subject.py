@@ -117,16 +117,8 @@ def _read_batch(model: nn.Module, batch: Any, target: Any, notes: list[str]) -> 
 
 
 def _from_loader(model: nn.Module, loader: Iterable[Any], target: Any, notes: list[str]) -> Parts:
-    """One batch from a fresh iterator; the loader's own generator is copied so that it does not advance."""
-    generators = (
-        {key: value for key, value in vars(loader).items() if isinstance(value, torch.Generator)}
-        if hasattr(loader, "__dict__")
-        else {}
-    )
-    sampler = getattr(loader, "sampler", None)
-    states = [(generator, generator.get_state()) for generator in generators.values()]
-    if isinstance(own := getattr(sampler, "generator", None), torch.Generator):
-        states.append((own, own.get_state()))
+    """One batch from a fresh iterator; generators of the loader and its samplers are put back as they were."""
+    states = [(generator, generator.get_state()) for generator in _generators_of(loader)]
     with preserved_randomness():
         try:
             first = next(iter(loader))
@@ -139,6 +131,16 @@ def _from_loader(model: nn.Module, loader: Iterable[Any], target: Any, notes: li
     if not isinstance(first, Tensor | Mapping | tuple | list | Batch):
         raise BatchError(f"batch: expected the loader to give tensors, tuples or dicts, got {_kind(first)}")
     return _read_batch(model, first, target, notes)
+
+
+def _generators_of(loader: Any, depth: int = 3) -> list[torch.Generator]:
+    """Generators that a loader, its samplers and its data set hold as attributes."""
+    held = vars(loader) if hasattr(loader, "__dict__") else {}
+    found = [value for value in held.values() if isinstance(value, torch.Generator)]
+    for name in ("sampler", "batch_sampler", "dataset") if depth else ():
+        if held.get(name) is not None:
+            found += _generators_of(held[name], depth - 1)
+    return found
 
 
 def _without_target(model: nn.Module, batch: tuple[Any, ...], target: Any, notes: list[str]) -> Parts:

@@ -56,8 +56,10 @@ class Tables:
         )
 
     def _rms(self, measured: Measured, sample_square: float, sample_mean: float) -> tuple[float, bool]:
-        """Of the whole tensor, and whether it is finite; the sample steps in where squares under- or overflow."""
+        """Of the whole gradient, else of the sample, which also steps in where squares under- or overflow."""
         ticket, place = measured.norm
+        if ticket < 0:
+            return (math.sqrt(sample_square) if sample_square >= 0 else math.nan), math.isfinite(sample_mean)
         if ticket not in self._norms:
             self._norms[ticket] = self._ledger.tensor(ticket).tolist()
         norm = self._norms[ticket][place]

@@ -1,19 +1,17 @@
 """SZ901."""
 
-import math
-import statistics
 from typing import NamedTuple
 
 from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
 from stepzero.core.trace import Graph, InputFact, Operation, Trace
-from stepzero.measure.inputs import first_layers, positions
+from stepzero.measure.inputs import first_layers, positions, spread_of_channels
 from stepzero.measure.uses import weight_use
 
 
 class Raw(NamedTuple):
-    """One way in which an input is not standardised."""
+    """One way in which an input is not standardised; ``words`` have a place for the value."""
 
     words: str
     value: float
@@ -92,32 +90,18 @@ def raw_input(trace: Trace, limits: Limits) -> Verdict:
 def _raw(fact: InputFact, limits: Limits) -> Raw | None:
     if fact.low >= 0.0 and fact.high <= 1.0:
         return None
-    count = positions(fact)
-    sure = 1 + limits.input_sure / math.sqrt(2 * (count - 1))
-    channels = [pair for pair in zip(fact.channel_mean, fact.channel_std, strict=True) if pair[1] > 0.0]
-    if not channels:
-        return None
-    typical, largest = statistics.median(std for _, std in channels), max(std for _, std in channels)
-    offset = max(_offset(mean, std, typical, count, limits) for mean, std in channels)
     if fact.integer_like and fact.low >= 0.0 and fact.high > limits.input_pixel_high:
-        return Raw(f"holds whole numbers up to {fact.high:g}", fact.high, limits.input_pixel_high, "value")
-    if offset > limits.input_offset * sure:
-        return Raw(
-            f"has a channel whose mean is {offset:.1f} standard deviations from 0",
-            offset,
-            limits.input_offset,
-            "deviations",
-        )
-    if largest > limits.input_std_high * sure:
-        return Raw(f"has a channel of standard deviation {largest:.3g}", largest, limits.input_std_high, "deviation")
-    if typical < limits.input_std_low / sure:
-        return Raw(f"has a typical standard deviation of {typical:.2g}", typical, limits.input_std_low, "deviation")
-    return None
-
-
-def _offset(mean: float, std: float, typical: float, count: int, limits: Limits) -> float:
-    """How many deviations the mean is surely away from 0, by the channel's own and by the typical deviation."""
-    return (abs(mean) - limits.input_sure * std / math.sqrt(count)) / max(std, typical)
+        return Raw("holds whole numbers up to {:g}", fact.high, limits.input_pixel_high, "value")
+    spread = spread_of_channels(fact, limits.input_sure)
+    if spread is None:
+        return None
+    told = (
+        Raw("has a channel whose mean is {:.1f} deviations from 0", spread.offset, limits.input_offset, "deviations"),
+        Raw("has a channel of standard deviation {:.3g}", spread.largest, limits.input_std_high, "deviation"),
+    )
+    if spread.typical < limits.input_std_low:
+        return Raw("has a typical standard deviation of {:.2g}", spread.typical, limits.input_std_low, "deviation")
+    return next((raw for raw in told if raw.value > raw.limit), None)
 
 
 def _finding(fact: InputFact, layers: list[Operation], raw: Raw) -> Finding:
@@ -127,7 +111,7 @@ def _finding(fact: InputFact, layers: list[Operation], raw: Raw) -> Finding:
         name="raw-input",
         severity="warning",
         where=tuple(dict.fromkeys(use.parameter for use in uses if use is not None)),
-        message=f"input {fact.name!r} {raw.words}, the limit is {raw.limit:g}",
+        message=f"input {fact.name!r} {raw.words.format(raw.value)}, the limit is {raw.limit:g}",
         value=raw.value,
         limit=raw.limit,
         unit=raw.unit,

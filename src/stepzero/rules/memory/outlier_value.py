@@ -1,35 +1,34 @@
 """SZ103."""
 
 import math
+from typing import NamedTuple
 
 from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import TensorFact, Trace
 from stepzero.measure.loudest import blocked_unit
-from stepzero.measure.tails import sure_reach
+from stepzero.measure.tails import farthest, sure_reach
 from stepzero.measure.uses import readings
 
 _DRAWN = frozenset(["weight", "recurrent"])
-
-
-@rule(
-    "SZ103",
-    "outlier-value",
-    tier=1,
-    limits=(
-        "outlier_false_call",
-        "outlier_min_elements",
-        "outlier_share",
-        "outlier_ordinary",
-        "outlier_garbage",
-        "outlier_sample_errors",
-        "outlier_max_kurtosis_z",
-        "outlier_subnormal_share",
-        "outlier_zero_share",
-        "saturated_flat_share",
-    ),
+_LIMITS = (
+    *("outlier_false_call", "outlier_min_elements", "outlier_share", "outlier_ordinary", "outlier_garbage"),
+    *("outlier_sample_errors", "outlier_max_kurtosis_z", "outlier_zero_share", "outlier_subnormal_share"),
+    "saturated_flat_share",
 )
+
+
+class Odd(NamedTuple):
+    """One way in which values are out of order."""
+
+    words: str
+    value: float
+    limit: float
+    unit: str
+
+
+@rule("SZ103", "outlier-value", tier=1, limits=_LIMITS)
 def outlier_value(trace: Trace, limits: Limits) -> Verdict:
     """A few values of a parameter lie further out than any draw puts them.
 
@@ -83,26 +82,45 @@ def outlier_value(trace: Trace, limits: Limits) -> Verdict:
     """
     slots = {name: {use.slot for _, use in uses} for name, uses in readings(trace).items()}
     for fact in trace.parameters:
-        if not fact.numel > 0 or fact.num_nonfinite or fact.state != "ready":
+        if fact.num_nonfinite or fact.sample == 0:
             continue
         is_drawn = bool(slots[fact.name] & _DRAWN)
-        if (value := _garbage(fact, limits)) is not None:
-            said = f"holds {value:.3g}, and no weight is above {limits.outlier_garbage:.0e}"
-            yield _finding(trace, fact, said, abs(value), limits.outlier_garbage, "", limits)
-        elif (far := _far(fact, limits, is_drawn=is_drawn)) is not None:
-            deviations, limit, value = far
-            chance = f"among {fact.numel:,} values chance reaches {limit:.1f}"
-            said = f"holds {value:.3g}, {deviations:.1f} deviations out; {chance}"
-            yield _finding(trace, fact, said, deviations, limit, "standard deviations", limits)
-        elif fact.numel >= limits.outlier_min_elements and fact.subnormal_share > limits.outlier_subnormal_share:
-            most = limits.outlier_subnormal_share
-            said = f"is subnormal in {fact.subnormal_share:.0%} of its values; at most {most:.0%} may be"
-            yield _finding(trace, fact, said, fact.subnormal_share, most, "share of values", limits)
+        odd = _garbage(fact, limits) or _far(fact, limits, is_drawn=is_drawn) or _subnormal(fact, limits)
+        if odd is not None:
+            yield _finding(trace, fact, odd, limits)
 
 
-def _finding(
-    trace: Trace, fact: TensorFact, said: str, value: float, limit: float, unit: str, limits: Limits
-) -> Finding:
+def _garbage(fact: TensorFact, limits: Limits) -> Odd | None:
+    value, most = max(fact.low, fact.high, key=abs), limits.outlier_garbage
+    return (
+        Odd(f"holds {value:.3g}, and no weight is above {most:.0e}", abs(value), most, "")
+        if abs(value) > most
+        else None
+    )
+
+
+def _far(fact: TensorFact, limits: Limits, *, is_drawn: bool) -> Odd | None:
+    """The farthest element when it is out of reach and nearly alone."""
+    if fact.numel < limits.outlier_min_elements or fact.zero_share > limits.outlier_zero_share or fact.spread <= 0.0:
+        return None
+    far, limit = farthest(fact), sure_reach(fact.numel, limits.outlier_false_call, limits.outlier_sample_errors)
+    limit = limit if is_drawn else max(limit, limits.outlier_max_kurtosis_z)
+    is_law = far.share > max(limits.outlier_share, 2 / fact.numel)
+    is_ordinary = len(fact.shape) > 1 and abs(far.value) <= limits.outlier_ordinary + limit * fact.spread
+    if far.deviations <= limit or is_law or is_ordinary:
+        return None
+    words = f"holds {far.value:.3g}, {far.deviations:.1f} deviations out; among {fact.numel:,} values chance reaches"
+    return Odd(f"{words} {limit:.1f}", far.deviations, limit, "standard deviations")
+
+
+def _subnormal(fact: TensorFact, limits: Limits) -> Odd | None:
+    share, most = fact.subnormal_share, limits.outlier_subnormal_share
+    if fact.numel < limits.outlier_min_elements or share <= most:
+        return None
+    return Odd(f"is subnormal in {share:.0%} of its values; at most {most:.0%} may be", share, most, "share of values")
+
+
+def _finding(trace: Trace, fact: TensorFact, odd: Odd, limits: Limits) -> Finding:
     blocked = blocked_unit(trace, fact.name, limits.saturated_flat_share)
     if not blocked and _garbage(fact, limits) is not None and not math.isfinite(trace.loss.value or 0.0):
         blocked = f"the loss is {trace.loss.value}"
@@ -111,33 +129,11 @@ def _finding(
         name="outlier-value",
         severity="error" if blocked else "warning",
         where=(fact.name,),
-        message=f"{fact.name} {said}{blocked and '; ' + blocked}",
-        value=value,
-        limit=limit,
-        unit=unit,
+        message=f"{fact.name} {odd.words}{blocked and '; ' + blocked}",
+        value=odd.value,
+        limit=odd.limit,
+        unit=odd.unit,
         evidence="gradient" if blocked else "value",
         fix=Fix("redraw in float32, then cast", fact.name, "law", is_safe=True),
         citation="pytorch/pytorch#155588",
     )
-
-
-def _garbage(fact: TensorFact, limits: Limits) -> float | None:
-    value = max(fact.low, fact.high, key=abs)
-    return value if abs(value) > limits.outlier_garbage else None
-
-
-def _far(fact: TensorFact, limits: Limits, *, is_drawn: bool) -> tuple[float, float, float] | None:
-    """(deviations, limit, value) of the farthest element when it is out of reach and alone."""
-    value = max(fact.low, fact.high, key=lambda end: abs(end - fact.mean))
-    distance = abs(value - fact.mean)
-    if fact.numel < limits.outlier_min_elements or fact.spread <= 0.0 or fact.zero_share > limits.outlier_zero_share:
-        return None
-    limit = sure_reach(fact.numel, limits.outlier_false_call, limits.outlier_sample_errors)
-    limit = limit if is_drawn else max(limit, limits.outlier_max_kurtosis_z)
-    deviations = distance / fact.spread
-    if deviations <= limit or math.isinf(limit):
-        return None
-    share = max(0.0, fact.std**2 - fact.spread**2) / distance**2
-    is_law = share > max(limits.outlier_share, 2 / fact.numel)
-    is_ordinary = len(fact.shape) > 1 and abs(value) <= limits.outlier_ordinary + limit * fact.spread
-    return None if is_law or is_ordinary else (deviations, limit, value)

@@ -6,7 +6,7 @@ from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Operation, Trace
-from stepzero.measure.heads import Head, gain_backward, head_of
+from stepzero.measure.heads import Head, gain_backward, head_of, label_scatter, loss_per_target
 
 _LOSSES = ("cross_entropy", "nll_loss")
 
@@ -15,7 +15,7 @@ _LOSSES = ("cross_entropy", "nll_loss")
     "SZ501",
     "loud-head",
     tier=1,
-    limits=("loud_excess", "loud_excess_per_log_class", "loud_error_excess", "loud_error_gradient"),
+    limits=("loud_excess", "loud_excess_per_log_class", "loud_deviations", "loud_error_excess", "loud_error_gradient"),
 )
 def loud_head(trace: Trace, limits: Limits) -> Verdict:
     """The first loss is far above that of a uniform guess: the logits are too large.
@@ -23,8 +23,9 @@ def loud_head(trace: Trace, limits: Limits) -> Verdict:
     What it finds
     -------------
     For each cross entropy over K classes, its value less ln K. A warning above half a nat or a tenth of ln K,
-    whichever is more. An error above 2 nats and ln K, when the head also sends a gradient into the backbone that is
-    ten times what a head drawn by its fan in sends. Gaussian logits of standard deviation s cost about s^2 / 2.
+    whichever is more, and above what the labels of the batch do by chance. An error above 2 nats and ln K, when the
+    head also sends a gradient into the backbone that is ten times what a head drawn by its fan in sends. Gaussian
+    logits of standard deviation s cost about s^2 / 2.
 
     Why it matters
     --------------
@@ -71,32 +72,21 @@ def loud_head(trace: Trace, limits: Limits) -> Verdict:
     """
     for operation in trace.operations:
         head = head_of(trace, operation) if operation.name in _LOSSES else None
-        per_target, classes = _value(operation), operation.attributes.get("num_classes")
+        per_target, classes = loss_per_target(operation), operation.attributes.get("num_classes")
         if head is None or per_target is None or not isinstance(classes, int) or classes < 2:
             continue
         excess = per_target - math.log(classes)
-        if excess > max(limits.loud_excess, limits.loud_excess_per_log_class * math.log(classes)):
-            yield _finding(trace, operation, head, excess, classes, limits)
+        limit = max(limits.loud_excess, limits.loud_excess_per_log_class * math.log(classes))
+        if excess > limit + limits.loud_deviations * label_scatter(trace, operation):
+            yield _finding(trace, operation, head, excess, limit, limits)
 
 
-def _value(operation: Operation) -> float | None:
-    """The loss a target; None when its reference is not ln K or it was not recorded."""
-    attributes = operation.attributes
-    value, count = attributes.get("value"), attributes.get("num_targets")
-    if not isinstance(value, float) or not math.isfinite(value):
-        return None
-    if attributes.get("reduction") == "mean":
-        return value
-    is_plain_sum = attributes.get("reduction") == "sum" and not attributes.get("is_weighted")
-    return value / count if is_plain_sum and isinstance(count, float) and count else None
-
-
-def _finding(trace: Trace, loss: Operation, head: Head, excess: float, classes: int, limits: Limits) -> Finding:
-    gain, reference = gain_backward(trace, head), math.log(classes)
-    is_error = (
-        excess > max(limits.loud_error_excess, reference) and gain is not None and gain > limits.loud_error_gradient
-    )
-    limit = max(limits.loud_excess, limits.loud_excess_per_log_class * reference)
+def _finding(trace: Trace, loss: Operation, head: Head, excess: float, limit: float, limits: Limits) -> Finding:
+    gain, classes = gain_backward(trace, head), loss.attributes["num_classes"]
+    assert isinstance(classes, int)
+    reference = math.log(classes)
+    is_far = excess > max(limits.loud_error_excess, reference)
+    is_error = is_far and gain is not None and gain > limits.loud_error_gradient
     fact, spread = trace.parameter(head.use.parameter), loss.attributes.get("logit_std")
     said = f", logits have standard deviation {spread:.2g}" if isinstance(spread, float) else ""
     said += f" and the backbone receives {gain:.1f} times the gradient of a drawn head" if is_error else ""
