@@ -104,9 +104,10 @@ def told(error: Exception) -> str:
     places = []
     for frame in traceback.extract_tb(error.__traceback__):
         path = frame.filename.rpartition("site-packages/")[2].removeprefix(f"{ROOT}/")
-        places.append(f"{path}:{frame.lineno} in {frame.name}")
+        short = Path(path).name if path.startswith("/") else path
+        places.append(f"{short}:{frame.lineno} in {frame.name}")
     lines = [f"{type(error).__name__}: {error}".splitlines()[0][:300], *getattr(error, "__notes__", [])]
-    return "\n".join([*lines, *places[::-1]])
+    return "\n".join([*lines, *places[::-1][:MAX_LINES]])
 
 
 def leave_traces(model: nn.Module) -> None:

@@ -126,6 +126,7 @@ def _tensor(name: str, tensor: Tensor) -> Iterator[tuple[str, Any]]:
         return
     yield f"{name} layout", (tensor.shape, tensor.dtype, tensor.device, tensor.layout, type(tensor))
     yield f"{name} requires_grad", tensor.requires_grad
+    yield f"{name} python attributes", tuple(vars(tensor))  # they would travel with every copy and every pickle
     yield f"{name} hooks", (_keys(tensor._backward_hooks), _keys(getattr(tensor, "_post_accumulate_grad_hooks", None)))
     if tensor.layout is torch.strided and tensor.device.type != "meta":
         yield f"{name} storage", (tensor.data_ptr(), tensor.stride())

@@ -44,6 +44,7 @@ CHANGES: dict[str, Callable[[nn.Module], object]] = {
     "the training flag of one module": lambda model: model[2].eval(),
     "requires_grad": lambda model: model[3].bias.requires_grad_(False),
     "a forward hook": swap_hooks,
+    "a mark left on a tensor": lambda model: setattr(model[1].running_mean, "_mark", 1),
     "a tensor hook": lambda model: model[0].weight.register_hook(lambda gradient: gradient),
     "an accumulation hook": lambda model: model[0].weight.register_post_accumulate_grad_hook(lambda _: None),
     "a new attribute": lambda model: setattr(model[0], "forgotten", 1),
