@@ -60,6 +60,9 @@ def test_numbers_that_are_not_finite_are_counted_exactly() -> None:
     batch = torch.zeros(500, 400)
     batch[499, 1], batch[3, 3], batch[4, 4] = math.nan, math.inf, -math.inf
     assert input_fact(batch).num_nonfinite == 3
+    batch = torch.zeros(6, 4)
+    batch[3, 3] = math.inf
+    assert input_fact(batch).num_nonfinite == 1
 
 
 def test_distinct_samples_are_counted() -> None:

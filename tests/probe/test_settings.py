@@ -82,6 +82,11 @@ def test_settings_of_a_loss(loss: Any, key: str, value: Any) -> None:
     assert operation.attributes[key] == value
 
 
+def test_one_logit_has_no_spread_over_classes() -> None:
+    _, fact = classified(lambda output: F.binary_cross_entropy_with_logits(output, torch.ones(8, 1)), (8, 1))
+    assert (fact.num_classes, fact.logit_std, fact.reference) == (1, None, None)
+
+
 def test_classes_of_a_map_stand_on_axis_one() -> None:
     target = torch.zeros(4, 6, 6, dtype=torch.long)
     _, fact = classified(lambda output: F.cross_entropy(output, target), (4, 3, 6, 6))

@@ -103,6 +103,7 @@ PRODUCTS = {
     "einsum, units first": (lambda self, x: torch.einsum("oi,bit->bot", self.w, x), (5, 4), (3, 4, 7), 0),
     "einsum, heads": (lambda self, x: torch.einsum("btd,hde->bhte", x, self.w), (2, 4, 5), (3, 7, 4), 2),
     "einsum, heads last": (lambda self, x: torch.einsum("btd,edh->bteh", x, self.w), (5, 4, 2), (3, 7, 4), 2),
+    "einsum, experts last": (lambda self, x: torch.einsum("bie,oie->boe", x, self.w), (5, 4, 3), (6, 4, 3), 0),
     "conv1d": (lambda self, x: F.conv1d(x, self.w), (5, 4, 3), (2, 4, 9), 0),
     "conv2d": (lambda self, x: F.conv2d(x, self.w), (5, 4, 3, 3), (2, 4, 7, 9), 0),
     "conv2d of one image": (lambda self, x: F.conv2d(x, self.w), (5, 4, 3, 3), (4, 7, 9), 0),
