@@ -45,7 +45,13 @@ def test_a_small_tensor_says_its_own_numbers(shape: tuple[int, ...], axis: int) 
 def test_the_rms_of_a_gradient_is_of_the_whole_tensor_however_large() -> None:
     tensor = torch.zeros(64, 100, 300)
     tensor[63, 57, 3] = 1000.0  # one number of 1.92 million, off the sample
-    assert signal_of(tensor, is_forward=False).rms == pytest.approx(1000 / math.sqrt(tensor.numel()), rel=1e-5)
+    signal = signal_of(tensor, is_forward=False)
+    assert signal.rms == pytest.approx(1000 / math.sqrt(tensor.numel()), rel=1e-5)
+    assert max(signal.unit_square) == 0.0
+
+
+def test_the_rms_of_a_large_result_is_that_of_its_sample() -> None:
+    assert signal_of(seeded(64, 20, 50)).rms == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-42, 1e25])
