@@ -275,7 +275,13 @@ class Recorder(TorchFunctionMode):
         if plan is None:
             return
         try:
-            record.forward = self.sampler.take(tensor, plan, is_forward=True, has_off=record.name == "relu")
+            record.forward = self.sampler.take(
+                tensor,
+                plan,
+                is_forward=True,
+                has_range=record.kind == "activation",
+                has_off=record.name == "relu",
+            )
         except (RuntimeError, NotImplementedError) as error:
             self.unmeasured[f"{record.module}:{record.name}"] = str(error).splitlines()[0]
             return
