@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C import _functorch as transforms
 from torch.overrides import TorchFunctionMode
 
 from stepzero.measure import slope
@@ -99,6 +100,7 @@ class Recorder(TorchFunctionMode):
 
     def node_of(self, tensor: Tensor) -> Node | None:
         """Where ``tensor`` came from; None for constants."""
+        tensor = _value_of(tensor)
         node: Node | None = getattr(tensor, _MARK, None)
         if node is None or node.run != self._run:
             node = self._sources.get(id(tensor))
@@ -212,6 +214,9 @@ class Recorder(TorchFunctionMode):
         self._mark(spec, record, known, outputs, shapes)
         if not from_input or not first.is_floating_point():
             return
+        if _value_of(first) is not first:
+            self.unmeasured[f"{record.module}:{record.name}"] = "inside torch.vmap or another transform of torch.func"
+            return
         if record.in_loss or spec.kind == "loss" or first.numel() == 1:
             if first.numel() == 1:
                 record.scalars["value"] = first.detach()
@@ -247,7 +252,7 @@ class Recorder(TorchFunctionMode):
         shapes: dict[int, tuple[int, ...]],
     ) -> None:
         """Tell every output where it came from."""
-        for output in outputs:
+        for output in map(_value_of, outputs):
             after: tuple[View, ...] = ()
             if not record.from_input:
                 after = _views_after(spec, known, output, shapes)
@@ -310,7 +315,7 @@ class Recorder(TorchFunctionMode):
         node, shape = (self.node_of(z), shape_of(z)) if isinstance(z, Tensor) else (None, ())
         axis = units.of_result(spec.name, spec.kind, (args, kwargs), shape, shape, node.unit_axis) if node else None
         plan = plan_of(shape, axis, ACTIVATION_ROWS) if axis is not None else None
-        if plan is None or not self._is_sampled(spec):
+        if plan is None or not self._is_sampled(spec) or _value_of(z) is not z:
             return None
         quiet = {key: value for key, value in kwargs.items() if key not in ("inplace", "input", "out")}
         apply = _elementwise(func, spec, tuple(rest), quiet)
@@ -328,6 +333,13 @@ class Recorder(TorchFunctionMode):
     def _is_sampled(self, spec: Spec) -> bool:
         visit = self._visits.get((self.stack[-1][0], spec.name), 0) + 1
         return visit <= _ALWAYS or visit & (visit - 1) == 0
+
+
+def _value_of(tensor: Tensor) -> Tensor:
+    """The tensor itself under `torch.vmap` and its relatives, which hand out wrappers that live only inside."""
+    while transforms.is_functorch_wrapped_tensor(tensor):
+        tensor = transforms.get_unwrapped(tensor)
+    return tensor
 
 
 def _source(known: list[tuple[Tensor, Node]]) -> tuple[tuple[int, ...], int | None]:
