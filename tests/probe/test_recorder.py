@@ -206,3 +206,24 @@ def test_ragged_tensors_pass_through(layout: torch.layout) -> None:
     assert first.uses[0].fan_in == second.uses[0].fan_in == 4.0
     assert second.forward is not None
     assert Trace.from_json(trace.to_json()).operations[-1].index == trace.operations[-1].index
+
+
+TRANSFORMS = {
+    "vmap": lambda layer, x: torch.vmap(lambda row: torch.tanh(layer(row)))(x),
+    "grad": lambda layer, x: torch.func.grad(lambda whole: torch.tanh(layer(whole)).sum())(x) * x,
+    "vmap of grad": lambda layer, x: torch.vmap(torch.func.grad(lambda row: layer(row).sum()))(x) + layer(x),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_what_follows_a_transform_is_still_reached_by_the_batch(name: str) -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        return self.last(TRANSFORMS[name](self.inside, self.first(x)))
+
+    trace = traced(Net(forward, **{part: nn.Linear(4, 4) for part in ("first", "inside", "last")}), X)
+    weighted = {operation.uses[0].parameter: operation for operation in trace.weighted()}
+    assert list(weighted) == ["first.weight", "inside.weight", "last.weight"]
+    assert weighted["last.weight"].forward is not None
+    assert weighted["first.weight"].index in Graph(trace).upstream({weighted["last.weight"].index})
+    assert all("torch.func" in why for _, why in trace.skipped)
+    assert trace.skipped
