@@ -139,13 +139,15 @@ def test_numbers_of_every_dtype(kind: str) -> None:
     assert fact.mean == pytest.approx(float(exact.mean()), abs=0.1)
 
 
-def test_complex_numbers_are_their_parts() -> None:
+def test_complex_numbers_are_their_parts_and_narrow_ones_are_widened() -> None:
     numbers = torch.tensor([[3 - 4j, 0.5 + 1j], [2 + 2j, -1 + 0j]])
     fact = fact_of(numbers)
     assert (fact.low, fact.high, fact.numel) == (-4.0, 3.0, 4)
     numbers[1, 0] = complex(math.nan, math.inf)
     bad = fact_of(numbers)
     assert (bad.num_nonfinite, bad.first_nonfinite) == (1, 2)
+    narrow = torch.tensor([1.0, math.nan, math.nan]).to(torch.float8_e4m3fn)
+    assert (fact_of(narrow).num_nonfinite, fact_of(narrow).first_nonfinite) == (2, 1)
 
 
 @pytest.mark.filterwarnings("ignore:Sparse invariant checks")
