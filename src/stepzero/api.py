@@ -14,7 +14,7 @@ from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Coverage, NotChecked, Report
 from stepzero.core.rule import NotJudged, Rule
-from stepzero.core.trace import Trace
+from stepzero.core.trace import UNREGISTERED, Trace
 from stepzero.measure.layers import layer_table
 from stepzero.probe.build import build
 from stepzero.probe.capture import capture
@@ -212,6 +212,15 @@ def _incomplete(observed: Trace, weighted: list[Any]) -> list[NotChecked]:
     sharded = [fact.name for fact in observed.parameters if fact.state == "sharded"]
     if sharded:
         reasons.append(NotChecked("sharded parameters", ", ".join(sharded[:5])))
+    if weighted and all(operation.forward is None for operation in weighted):
+        reasons.append(NotChecked("forward", "no result of a weighted operation could be measured"))
+    foreign = [what for what, why in observed.skipped if why == UNREGISTERED]
+    if foreign:
+        reasons.append(
+            NotChecked(f"parameters outside model.parameters(), read in {', '.join(foreign[:3])}", UNREGISTERED)
+        )
+    if observed.parameters and not any(fact.requires_grad for fact in observed.parameters):
+        reasons.append(NotChecked("backward", "every parameter is frozen: nothing can train"))
     if not observed.has_backward and any(fact.requires_grad for fact in observed.parameters):
         reasons.append(NotChecked("backward", "no derivative leads from the loss to a trainable parameter"))
     return reasons

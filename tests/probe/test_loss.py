@@ -46,7 +46,7 @@ def test_a_loss_with_a_bound_target_takes_the_output_alone() -> None:
 @pytest.mark.parametrize("name", NAMED)
 def test_every_named_loss_is_the_one_of_torch(name: str) -> None:
     output = LOGITS.sigmoid() if name in ("bce", "binary_cross_entropy") else LOGITS.log_softmax(-1)
-    target = CLASSES if name in ("cross_entropy", "nll") else seeded(6, 4, seed=1).sigmoid()
+    target = CLASSES if name in ("cross_entropy", "nll", "nll_loss") else seeded(6, 4, seed=1).sigmoid()
     assert value_and_origin(output, name, target) == (pytest.approx(float(NAMED[name](output, target))), "named", name)
 
 

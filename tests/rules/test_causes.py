@@ -68,3 +68,20 @@ def test_a_planted_fault_has_one_root():
         model[2].weight[3, 4] = float("nan")
     report = stepzero.check(model, X, lambda output: output.square().mean())
     assert [finding.code for finding in report.root_causes] == ["SZ101"]
+
+
+def test_a_root_is_as_loud_as_its_worst_consequence():
+    from torch import nn
+
+    import stepzero
+
+    torch.manual_seed(0)
+    layers = [module for _ in range(3) for module in (nn.Linear(32, 32), nn.ReLU())]
+    model = nn.Sequential(*layers, nn.Linear(32, 5))
+    with torch.no_grad():
+        model[2].weight[0, 0] = 9e10
+    report = stepzero.check(model, torch.randn(64, 32), "cross_entropy", torch.randint(0, 5, (64,)))
+    assert report.errors
+    assert not report.ok()
+    assert report.exit_code() == 1
+    assert any(root.severity == "error" for root in report.root_causes)

@@ -17,6 +17,12 @@ Attribute: TypeAlias = int | float | bool | str | tuple[int, ...] | None
 """A call-time setting of an operation: stride, groups, equation, probability."""
 
 
+UNREGISTERED = (
+    "a trainable nn.Parameter the model does not register: an optimizer over model.parameters() never sees it"
+)
+"""Why a parameter in a plain list or closure is skipped; see `Trace.skipped`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """Streamed statistics of one tensor, read on its unit axis from a bounded sample of positions.

@@ -150,10 +150,11 @@ def set_modes(model: nn.Module) -> list[str]:
     if not model.training:
         said.append("model was in eval mode: switched to train mode for the check")
         for module in model.modules():
-            module.training = True
+            if not isinstance(module, torch.jit.ScriptModule):  # keeps its flag out of reach of `Snapshot`
+                module.training = True
     quiet = False
     for module in model.modules():
-        if module.training and _is_stateless(module):
+        if module.training and _is_stateless(module) and not isinstance(module, torch.jit.ScriptModule):
             module.training, quiet = False, True
     return [*said, "dropout off"] if quiet else said
 

@@ -21,11 +21,16 @@ NAMED: dict[str, Callable[..., Tensor]] = {
     "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
     "cross_entropy": F.cross_entropy,
     "huber": F.huber_loss,
+    "huber_loss": F.huber_loss,
     "l1": F.l1_loss,
+    "l1_loss": F.l1_loss,
     "mae": F.l1_loss,
     "mse": F.mse_loss,
+    "mse_loss": F.mse_loss,
     "nll": F.nll_loss,
+    "nll_loss": F.nll_loss,
     "smooth_l1": F.smooth_l1_loss,
+    "smooth_l1_loss": F.smooth_l1_loss,
 }
 """Names that ``loss=`` accepts."""
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._C import _functorch as transforms
 from torch.overrides import TorchFunctionMode
 
+from stepzero.core.trace import UNREGISTERED
 from stepzero.measure import slope
 from stepzero.measure.sampling import ACTIVATION_ROWS, ROWS, Plan, plan_of, rows_of
 from stepzero.probe import settings, units, views
@@ -162,6 +163,9 @@ class Recorder(TorchFunctionMode):
     def _observe(self, func: Any, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         operands = list(flat_tensors((*args, *kwargs.values()) if kwargs else args))
         nodes = [self.node_of(operand) for operand in operands]
+        for operand, node in zip(operands, nodes, strict=True):
+            if node is None and type(operand) is nn.Parameter and operand.requires_grad:
+                self.unmeasured[f"{self.stack[-1][0] or 'the model itself'}:{spec.name}"] = UNREGISTERED
         known = [(operand, node) for operand, node in zip(operands, nodes, strict=True) if node is not None]
         if not known:
             return func(*args, **kwargs)

@@ -87,6 +87,11 @@ def subject_of(
             "pass a function of (output) or of (output, target)"
         )
     root = unwrapped(model)
+    if isinstance(root, torch.jit.ScriptModule):
+        raise TargetError(
+            "model: expected Python modules, got TorchScript, whose operations cannot be observed; "
+            "check the model before torch.jit.script or torch.jit.trace"
+        )
     notes: list[str] = []
     args, kwargs, target = _read_batch(root, batch, target, notes)
     subject = Subject(root, args, kwargs, loss, target, name or type(root).__name__, seed=seed, is_stand_in=is_stand_in)
@@ -111,7 +116,7 @@ def _read_batch(model: nn.Module, batch: Any, target: Any, notes: list[str]) -> 
         return _without_target(model, batch, target, notes)
     if isinstance(batch, list) and any(isinstance(item, Tensor) for item in batch):
         return _without_target(model, tuple(batch), target, notes)
-    if isinstance(batch, Iterable):
+    if isinstance(batch, Iterable) and not isinstance(batch, str | bytes) and not hasattr(batch, "__array__"):
         return _from_loader(model, batch, target, notes)
     raise BatchError(
         f"batch: expected a tensor, tuple, dict, sz.Batch or loader, got {_kind(batch)}; "

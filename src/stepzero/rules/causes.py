@@ -40,7 +40,13 @@ def attribute(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]:
         explained.append(replace(finding, root=root.id) if root else finding)
         if root is None:
             roots.append(finding)
-    return tuple(explained)
+    return tuple(_as_loud_as_its_worst(finding, explained) for finding in explained)
+
+
+def _as_loud_as_its_worst(finding: Finding, explained: Sequence[Finding]) -> Finding:
+    """A root takes the severity of its worst consequence: consequences do not count in the verdict, so it must."""
+    worst = min([finding, *(other for other in explained if other.root == finding.id)], key=lambda f: RANK[f.severity])
+    return finding if worst.severity == finding.severity else replace(finding, severity=worst.severity)
 
 
 def _rank(finding: Finding) -> tuple[int, bool, int, int, str]:

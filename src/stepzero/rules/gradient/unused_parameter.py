@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from stepzero.core.finding import Finding, Fix
+from stepzero.core.finding import Finding, Fix, Severity
 from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
 from stepzero.core.trace import Graph, TensorFact, Trace
@@ -17,8 +17,9 @@ def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
     What it finds
     -------------
     Parameters that ask for a gradient and get none at all (None, not zero). A warning when no operation of the pass
-    reads them; a note when they are read but what is computed from them does not reach this loss. Whole modules are
-    one finding. There is no threshold.
+    reads them, or when the loss is computed from them but no derivative comes back (a detach, a no_grad block, a
+    rounding or an index cuts the way); a note when what is computed from them does not reach this loss. Whole modules
+    are one finding. There is no threshold.
 
     Why it matters
     --------------
@@ -28,8 +29,8 @@ def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
     When it is fine
     ---------------
     Poolers, heads of other tasks and modalities that this batch did not feed are used by another call: ignore the
-    finding there. Frozen parameters are not reported, and neither are parameters that are read on the way to the
-    loss through an operation that cuts the gradient.
+    finding there. Frozen parameters are not reported. Score-function estimators and codebooks moved by running
+    averages live without a derivative: freeze them to say so.
 
     Bad
     ---
@@ -75,39 +76,38 @@ def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
     without = [fact for fact in trainable if fact.gradient is None]
     unread = [fact.name for fact in without if not fact.is_used]
     names = [fact.name for fact in trainable]
-    yield from _findings(trace, topmost(unread, names), is_read=False)
-    yield from _findings(trace, topmost(_aside(trace, without), names), is_read=True)
+    aside, cut = _read(trace, without)
+    yield from _findings(trace, topmost(unread, names), "no operation of this pass reads it", "warning")
+    yield from _findings(trace, topmost(cut, names), "the loss is computed from it, but the way back is cut", "warning")
+    yield from _findings(trace, topmost(aside, names), "its result does not reach this loss", "info")
 
 
-def _aside(trace: Trace, without: list[TensorFact]) -> list[str]:
-    """Read, but by nothing that the loss is computed from."""
+def _read(trace: Trace, without: list[TensorFact]) -> tuple[list[str], list[str]]:
+    """Read, by nothing that the loss is computed from; and read on the way to the loss, without a derivative."""
     if trace.loss.operation is None:
-        return []
+        return [], []
     behind, read = Graph(trace).upstream({trace.loss.operation}), readings(trace)
-    return [
-        fact.name
-        for fact in without
-        if fact.is_used and not any(operation.index in behind for operation, _ in read[fact.name])
-    ]
+    used = [fact.name for fact in without if fact.is_used]
+    cut = [name for name in used if any(operation.index in behind for operation, _ in read[name])]
+    return [name for name in used if name not in cut], cut
 
 
-def _findings(trace: Trace, groups: dict[str, list[str]], *, is_read: bool) -> Iterator[Finding]:
+def _findings(trace: Trace, groups: dict[str, list[str]], why: str, severity: Severity) -> Iterator[Finding]:
     for paths in alike(groups):
         members = [name for path in paths for name in groups[path]]
         what = paths[0] or trace.model
         if len(members) > 1:
             also = f" and {len(paths) - 1} alike" if len(paths) > 1 else ""
             what = f"{what}{also}: {len(members)} trainable parameters have"
-        yield _finding(tuple(path or members[0] for path in paths), what, members, is_read=is_read)
+        yield _finding(tuple(path or members[0] for path in paths), what, members, why, severity)
 
 
-def _finding(where: tuple[str, ...], what: str, members: list[str], *, is_read: bool) -> Finding:
+def _finding(where: tuple[str, ...], what: str, members: list[str], why: str, severity: Severity) -> Finding:
     verb = "" if len(members) > 1 else " has"
-    why = "its result does not reach this loss" if is_read else "no operation of this pass reads it"
     return Finding(
         code="SZ405",
         name="unused-parameter",
-        severity="info" if is_read else "warning",
+        severity=severity,
         where=where,
         message=f"{what}{verb} no gradient, and every trainable parameter should get one: {why}",
         value=float(len(members)),
