@@ -22,7 +22,7 @@ TESTED_BY: dict[str, str] = {
 }
 """Files (as a pattern) without a mirrored test file -> the test that covers them."""
 
-AWAITED = ("api.py", "probe/*")
+AWAITED: tuple[str, ...] = ()
 """Files (as patterns) whose tests are still to come. The list only gets shorter: a tested entry must leave it."""
 
 SEEDERS: dict[str, str] = {

@@ -203,6 +203,15 @@ def test_nothing_checked_is_never_all_good(module: nn.Module, what: str) -> None
     assert not report.ok()
 
 
+@pytest.mark.parametrize("loss", [lambda output: output.detach().mean(), lambda output: torch.tensor(1.5)])
+def test_a_loss_without_a_derivative_is_never_all_good(loss: Any) -> None:
+    report = api.check(model(), X, loss)
+    assert any("no derivative leads from the loss" in reason.why for reason in report.coverage.incomplete)
+    assert report.exit_code() in (1, 3)
+    assert any("does not depend on any trainable parameter" in said for said in report.conditions)
+    assert api.check(model().requires_grad_(False), X, loss).is_complete  # frozen on purpose: said, and no fault
+
+
 def test_the_report_says_how_it_was_made() -> None:
     report = api.check(model(), X, "cross_entropy", torch.zeros(6, dtype=torch.long), seed=5, name="mine")
     assert (report.model, report.seed, report.is_unchanged) == ("mine", 5, True)

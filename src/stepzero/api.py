@@ -1,6 +1,5 @@
 """The whole story in one file: build, probe, judge, explain. The only module that knows every layer below it."""
 
-import math
 import platform
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -213,6 +212,6 @@ def _incomplete(observed: Trace, weighted: list[Any]) -> list[NotChecked]:
     sharded = [fact.name for fact in observed.parameters if fact.state == "sharded"]
     if sharded:
         reasons.append(NotChecked("sharded parameters", ", ".join(sharded[:5])))
-    if observed.loss.value is not None and not math.isfinite(observed.loss.value) and not observed.has_backward:
-        reasons.append(NotChecked("backward", "the loss is not finite"))
+    if not observed.has_backward and any(fact.requires_grad for fact in observed.parameters):
+        reasons.append(NotChecked("backward", "no derivative leads from the loss to a trainable parameter"))
     return reasons

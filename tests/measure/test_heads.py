@@ -58,6 +58,16 @@ def test_gain_is_std_times_root_fan_in(std):
     assert gain_backward(record, found) == pytest.approx(std * 8, rel=0.15)
 
 
+def test_a_head_written_as_a_convolution():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Unflatten(1, (16, 1, 1)), nn.Conv2d(16, 64, 1), nn.Tanh(), nn.Conv2d(64, 10, 1), nn.Flatten()
+    )
+    nn.init.normal_(model[3].weight, std=0.125)
+    record, found = head(model, lambda output: F.cross_entropy(output, LABELS))
+    assert gain_backward(record, found) == pytest.approx(1.0, rel=0.15)
+
+
 def test_factors_in_front_and_behind_count_as_part_of_the_head():
     class Scaled(nn.Module):
         def __init__(self):

@@ -161,6 +161,7 @@ def test_the_exception_of_a_factory_comes_back_as_it_is() -> None:
     with pytest.raises(KeyError) as caught:
         build(make)
     assert caught.value is error
+    assert error.__notes__ == ["stepzero: raised while the factory built the model; nothing was checked"]
 
 
 def draw() -> Any:

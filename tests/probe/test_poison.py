@@ -209,6 +209,18 @@ def test_without_a_factory_nothing_is_said() -> None:
     assert "factory" in fact.reason
 
 
+def test_a_factory_that_breaks_on_the_marks_is_not_the_users_trouble() -> None:
+    def make() -> nn.Module:
+        weight = torch.zeros(2).new_empty(3)
+        if weight.isnan().any():
+            raise FloatingPointError("found NaN\nin the memory")
+        return Holder(torch.zeros(3))
+
+    fact = poisoned(make)
+    assert not fact.ran
+    assert fact.reason == "the factory raised FloatingPointError in marked memory: found NaN in the memory"
+
+
 def test_the_probe_leaves_randomness_and_the_subject_alone() -> None:
     subject = build(Cached, X)
     before, state = subject.model.cache.clone(), torch.get_rng_state()

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import torch.utils.checkpoint
 from torch import Tensor, nn
 
-from stepzero.core.trace import Graph
+from stepzero.core.trace import Graph, Trace
 from tests.probe.models import CASES, Doubled
 from tests.probe.observing import Net, named, names, of_model, one, seeded, seen, sources, traced, use_of
 
@@ -192,3 +192,17 @@ def test_what_the_batch_does_not_reach_is_marked_and_not_measured() -> None:
     assert not one(trace, "tanh").from_input
     assert one(trace, "tanh").forward is None
     assert one(trace, "matmul").from_input
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_ragged_tensors_pass_through(layout: torch.layout) -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        ragged = torch.nested.as_nested_tensor([x[:2], x], layout=layout)
+        return self.b(torch.nested.to_padded_tensor(torch.relu(self.a(ragged)), 0.0))
+
+    trace = traced(Net(forward, a=nn.Linear(4, 4), b=nn.Linear(4, 2)), X)
+    first, second = named(trace, "linear")
+    assert first.uses[0].fan_in == second.uses[0].fan_in == 4.0
+    assert second.forward is not None
+    assert Trace.from_json(trace.to_json()).operations[-1].index == trace.operations[-1].index

@@ -30,7 +30,7 @@ def signal_of(tensor: Tensor, axis: int = -1, **settings: Any) -> Signal:
 @pytest.mark.parametrize(("shape", "axis"), [((12, 5), 1), ((4, 3, 2, 4), 1), ((3, 5, 7), 2)])
 def test_a_small_tensor_says_its_own_numbers(shape: tuple[int, ...], axis: int) -> None:
     tensor = seeded(*shape) * 2 + 0.5
-    signal, exact = signal_of(tensor, axis), tensor.double().movedim(axis, -1).reshape(-1, shape[axis])
+    signal, exact = signal_of(tensor, axis, has_range=True), tensor.double().movedim(axis, -1).reshape(-1, shape[axis])
     assert (signal.rows, signal.samples, signal.units) == (len(exact), shape[0], shape[axis])
     assert signal.mean == pytest.approx(float(exact.mean()))
     assert signal.rms == pytest.approx(float(exact.square().mean().sqrt()))
@@ -42,10 +42,16 @@ def test_a_small_tensor_says_its_own_numbers(shape: tuple[int, ...], axis: int) 
     assert not signal.nonfinite
 
 
-def test_the_rms_is_of_the_whole_tensor_however_large() -> None:
+def test_the_rms_of_a_gradient_is_of_the_whole_tensor_however_large() -> None:
     tensor = torch.zeros(64, 100, 300)
     tensor[63, 57, 3] = 1000.0  # one number of 1.92 million, off the sample
-    assert signal_of(tensor).rms == pytest.approx(1000 / math.sqrt(tensor.numel()), rel=1e-5)
+    signal = signal_of(tensor, is_forward=False)
+    assert signal.rms == pytest.approx(1000 / math.sqrt(tensor.numel()), rel=1e-5)
+    assert max(signal.unit_square) == 0.0
+
+
+def test_the_rms_of_a_large_result_is_that_of_its_sample() -> None:
+    assert signal_of(seeded(64, 20, 50)).rms == pytest.approx(1, rel=0.1)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-42, 1e25])
@@ -56,7 +62,7 @@ def test_the_rms_of_numbers_whose_squares_leave_the_range(scale: float) -> None:
 
 
 def test_zero_is_zero() -> None:
-    signal = signal_of(torch.zeros(8, 4))
+    signal = signal_of(torch.zeros(8, 4), has_range=True)
     assert (signal.rms, signal.mean, signal.low, signal.high, signal.batch_share) == (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
@@ -71,8 +77,8 @@ def test_numbers_that_are_not_finite_are_said(bad: float) -> None:
 def test_backward_signals_have_no_range_and_no_batch_share() -> None:
     signal = signal_of(seeded(8, 4), is_forward=False)
     assert signal.batch_share is None
-    assert math.isnan(signal.low)
-    assert math.isnan(signal.high)
+    assert signal.low is None
+    assert signal.high is None
     assert len(signal.unit_low) == len(signal.flat_share) == 0
     assert len(signal.unit_square) == 4
 

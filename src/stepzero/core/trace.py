@@ -33,8 +33,9 @@ class Signal:
     """Of the sample; of a gradient, which may arrive at one position only, of the whole tensor."""
     mean: float
     """Mean over the sampled positions and units."""
-    low: float
-    high: float
+    low: float | None
+    """Activations only: smallest response of the sample."""
+    high: float | None
     batch_share: float | None
     """Share of the second moment that varies from one batch entry to another, 0 to 1; None with one entry."""
     unit_mean: Vector

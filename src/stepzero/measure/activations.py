@@ -8,7 +8,8 @@ from stepzero.measure.uses import before
 
 def is_bounded(operation: Operation) -> bool:
     """Whether both far sides are flat: tanh, sigmoid. A hard tanh that stays above 0 is a clipped rectifier (ReLU6)."""
-    is_clipped = operation.name == "hardtanh" and operation.forward is not None and operation.forward.low >= 0.0
+    low = operation.forward.low if operation.forward is not None else None
+    is_clipped = operation.name == "hardtanh" and low is not None and low >= 0.0
     return bool(operation.attributes.get("bounded")) and not is_clipped
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure import copies, zeros
-from stepzero.measure.uses import WEIGHTS, readings
+from stepzero.measure.uses import WEIGHTS, readings, units
 
 Reading = tuple[Operation, ParameterUse]
 
@@ -45,9 +45,7 @@ class Constants:
         if not fact.requires_grad or sum(size > 1 for size in fact.shape) <= 1:
             return False
         uses = self.uses(fact)
-        return not self._read.get(fact.name) or any(
-            _units(operation) > 1 and _is_mixing(use) for operation, use in uses
-        )
+        return not self._read.get(fact.name) or any(units(operation) > 1 and _is_mixing(use) for operation, use in uses)
 
     def uses(self, fact: TensorFact) -> list[Reading]:
         """Readings of the parameter as a weight."""
@@ -96,10 +94,6 @@ class Constants:
     def _has_equal_row_gradients(self, fact: TensorFact) -> bool:
         norms = list(fact.gradient.row_norm) if fact.gradient is not None else []
         return len(norms) > 1 and max(norms) > 0 and max(norms) - min(norms) <= self.tolerance * max(norms)
-
-
-def _units(operation: Operation) -> int:
-    return operation.shape[operation.unit_axis] if operation.unit_axis is not None else 1
 
 
 def _is_mixing(use: ParameterUse) -> bool:

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from stepzero.core.trace import Operation, ParameterUse, Trace
-from stepzero.measure.uses import before, live_inputs, weight_use
+from stepzero.measure.uses import before, live_inputs, units, weight_use
 
 _PLAIN = frozenset(["view", "dropout", "softmax"])
 _ADDS = frozenset(["bias", "scale"])
@@ -49,7 +49,7 @@ def gain_backward(trace: Trace, head: Head) -> float | None:
         source = before(trace, source)
     if source is None or source.backward is None or arriving is None or not arriving.rms or not head.use.fan_in:
         return None
-    return source.backward.rms / arriving.rms * math.sqrt(head.use.fan_in / head.operation.shape[-1])
+    return source.backward.rms / arriving.rms * math.sqrt(head.use.fan_in / units(head.operation))
 
 
 def loss_per_target(loss: Operation) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from stepzero.core.trace import Graph, Operation, Trace
 from stepzero.measure.line import robust_slope
-from stepzero.measure.uses import live_inputs, weight_use
+from stepzero.measure.uses import live_inputs, units, weight_use
 
 _PASSES = frozenset(["activation", "view", "dropout", "pool"])
 _PASSES_AS = frozenset(["bias", "scale"])
@@ -41,7 +41,7 @@ class Segment:
 
         Corrected for small n_l, where the leading order is too small by a factor two.
         """
-        widths = [_units(operation) for operation in self.operations[:-1]]
+        widths = [units(operation) for operation in self.operations[:-1]]
         return _KURTOSIS * sum(1 / max(width - _LOST, _KEPT * width) for width in widths)
 
     @property
@@ -125,10 +125,6 @@ def gradient_norm(operation: Operation) -> float | None:
 
 def _exp(value: float) -> float:
     return math.exp(min(value, 700.0))
-
-
-def _units(operation: Operation) -> int:
-    return operation.shape[operation.unit_axis] if operation.unit_axis is not None else 1
 
 
 def _is_layer(trace: Trace, operation: Operation) -> bool:

@@ -13,9 +13,8 @@ from stepzero.measure.sampling import Plan, wide
 
 PROJECTIONS = 4
 """Fingerprints of the first pass only raise suspicion (the symmetry probe confirms in float64 with 16)."""
-MEAN, SQUARE, LOW, HIGH, PLACE, FLAT, OFF = 0, PROJECTIONS + 1, *range(PROJECTIONS + 2, PROJECTIONS + 7)
-"""Rows of a table: mean, K fingerprints, mean square; forward adds range and place mean square; activations flat and
-off shares."""
+MEAN, SQUARE, PLACE, LOW, HIGH, FLAT, OFF = 0, *range(PROJECTIONS + 1, PROJECTIONS + 7)
+"""Rows of a table: mean, K fingerprints, mean square; forward adds place mean square, activations range and slopes."""
 
 
 @functools.lru_cache(maxsize=256)
@@ -27,17 +26,22 @@ def projector(rows: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     return matrix.to(device=device, dtype=dtype)
 
 
-def summary(samples_NRU: Tensor, plan: Plan, *, with_range: bool, with_off: bool) -> Tensor:
+def summary(
+    samples_NRU: Tensor, plan: Plan, *, with_place: bool = False, with_range: bool = False, with_off: bool = False
+) -> Tensor:
     """Summarise N samples of one plan as tables [N, rows, U] in float64.
 
-    ``with_range`` adds low, high and place mean square (forward); ``with_off`` (non-negative samples only)
-    the share of exact zeros twice, which is both the flat and the off share of a ReLU's output.
+    ``with_place`` adds the place mean square (forward), ``with_range`` low and high (activations), ``with_off``
+    (non-negative samples only) the share of exact zeros twice, which is both the flat and the off share of a ReLU's
+    output. Each needs the one before it.
     """
     wide_NRU = samples_NRU.to(wide(samples_NRU))
     square_NRU = wide_NRU * wide_NRU
     parts = [projector(plan.rows, wide_NRU.device, wide_NRU.dtype) @ wide_NRU, square_NRU.mean(1, keepdim=True)]
+    if with_place:
+        parts.append(_place(wide_NRU, parts[0], plan))
     if with_range:
-        parts += [wide_NRU.amin(1, keepdim=True), wide_NRU.amax(1, keepdim=True), _place(wide_NRU, parts[0], plan)]
+        parts += [wide_NRU.amin(1, keepdim=True), wide_NRU.amax(1, keepdim=True)]
     if with_off:
         off = 1 - wide_NRU.sign().mean(1, keepdim=True)  # a comparison and its cast take eight times as long
         parts += [off, off]

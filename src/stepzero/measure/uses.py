@@ -14,6 +14,11 @@ def weight_use(operation: Operation) -> ParameterUse | None:
     return min(candidates, key=lambda use: WEIGHTS.index(use.slot)) if candidates else None
 
 
+def units(operation: Operation) -> int:
+    """How many units the result has: channels of a convolution, features of a linear layer."""
+    return operation.shape[operation.unit_axis] if operation.unit_axis is not None else 1
+
+
 def readings(trace: Trace) -> dict[str, list[tuple[Operation, ParameterUse]]]:
     """Every reading of every parameter, by the parameter's name, in execution order."""
     found: dict[str, list[tuple[Operation, ParameterUse]]] = {fact.name: [] for fact in trace.parameters}

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from stepzero.core.errors import TargetError
+from stepzero.core.errors import StepzeroError, TargetError
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything
 from stepzero.probe.subject import Subject, subject_of, unwrapped
 
@@ -35,7 +35,9 @@ def build(
     """
     with preserved_randomness(), preserved_state(), recorded_lines() as lines:
         seed_everything(seed)
-        model, own_batch, own_loss = parts(factory())
+        with _noting_the_factory():
+            made = factory()
+    model, own_batch, own_loss = parts(made)
     subject = subject_of(
         model,
         own_batch if batch is None else batch,
@@ -50,6 +52,17 @@ def build(
         path: lines[id(module)] for path, module in unwrapped(model).named_modules() if id(module) in lines
     }
     return subject
+
+
+@contextmanager
+def _noting_the_factory() -> Iterator[None]:
+    try:
+        yield
+    except StepzeroError:
+        raise
+    except Exception as error:
+        error.add_note("stepzero: raised while the factory built the model; nothing was checked")
+        raise
 
 
 def parts(made: Any) -> tuple[nn.Module, Any, Any]:

@@ -128,8 +128,7 @@ def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) ->
         run.conditions.append("every parameter is frozen: no gradient was taken")
         return
     if not value.requires_grad:
-        if run.loss.origin in ("given", "named"):
-            run.conditions.append("the loss does not depend on any trainable parameter through a derivative")
+        run.conditions.append("the loss does not depend on any trainable parameter through a derivative")
         return
     with _noting("raised in the backward pass"):
         # Opened, so that the mode stays on: a checkpoint's second forward must run as the first one did.

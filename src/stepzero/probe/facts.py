@@ -267,11 +267,18 @@ def _row_norms(rows: Tensor) -> Tensor:
     norms: Tensor = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float32 if is_narrow else None)
     doubtful = (norms == 0) | norms.isinf()
     if bool(doubtful.any()):
-        largest = torch.linalg.vector_norm(rows, ord=math.inf, dim=1)
+        largest = _largest(rows)
         doubtful &= (largest > 0) & largest.isfinite()
         norms = norms.double()
         norms[doubtful] = torch.linalg.vector_norm(rows[doubtful].abs().double(), dim=1)
     return norms
+
+
+def _largest(rows: Tensor) -> Tensor:
+    """Largest magnitude in each row; without a copy of real numbers, and much faster than the infinity norm."""
+    if rows.is_complex():
+        return rows.abs().amax(1)
+    return torch.maximum(rows.amax(1), -rows.amin(1))
 
 
 def gradient_fact(ledger: Ledger, ticket: int, numel: int, *, is_sparse: bool) -> GradientFact:

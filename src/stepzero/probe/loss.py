@@ -178,7 +178,10 @@ def _scalar(value: Any, fact: LossFact) -> tuple[Tensor, LossFact]:
             f"loss {fact.name}: expected a scalar, got {describe(value)}; reduce it, for example with .mean()"
         )
     if not value.is_floating_point():
-        raise LossError(f"loss {fact.name}: expected a floating-point scalar, got {describe(value)}")
+        raise LossError(
+            f"loss {fact.name}: expected a floating-point scalar, got {describe(value)}; "
+            "a loss of whole numbers has no derivative"
+        )
     return value.reshape(()), fact
 
 

@@ -70,8 +70,11 @@ def poison(subject: Subject) -> PoisonFact:
     if subject.factory is None:
         return PoisonFact(ran=False, reason="needs a factory: pass the function that builds the model, not the model")
     with preserved_randomness(), preserved_state():
-        first = _built(subject.factory, subject.seed, first=True)
-        second = _built(subject.factory, subject.seed, first=False)
+        try:
+            first, second = (_built(subject.factory, subject.seed, first=mark) for mark in (True, False))
+        except Exception as error:  # noqa: BLE001 - it built without the marks: what the marks break is ours to tell
+            why = " ".join(f"the factory raised {type(error).__name__} in marked memory: {error}".split())
+            return PoisonFact(ran=False, reason=why)
         found = _candidates(first, second)
         if found:
             again = _built(subject.factory, subject.seed, first=True)

@@ -19,7 +19,7 @@ from stepzero.probe import settings, units, views
 from stepzero.probe.nodes import Node, Record, View
 from stepzero.probe.restore import Guard, storage_pointer
 from stepzero.probe.sampler import Sampler
-from stepzero.probe.uses import describe, flat_tensors
+from stepzero.probe.uses import describe, flat_tensors, shape_of
 from stepzero.probe.vocabulary import CREATORS, DROPOUTS, Spec, spec_of
 
 _RUNS = itertools.count(1)
@@ -89,7 +89,7 @@ class Recorder(TorchFunctionMode):
         """Declare a tensor of the batch; it becomes an operation named ``input``."""
         if self._sources.get(id(tensor)) is not None:
             return
-        axis = units.of_input(tuple(tensor.shape)) if tensor.is_floating_point() else None
+        axis = units.of_input(shape_of(tensor)) if tensor.is_floating_point() else None
         record = self._new(Spec("input", "other"), tensor, [], from_input=True)
         record.unit_axis, record.attributes["argument"] = axis, name
         self._sources[id(tensor)] = Node(record.index, from_input=True, unit_axis=axis, run=self._run)
@@ -118,7 +118,7 @@ class Recorder(TorchFunctionMode):
         cut = [output for output in flat_tensors([result]) if self._is_cut_off(output, from_input=from_input)]
         if known and cut:
             source = _source(known)
-            shapes = {id(operand): tuple(operand.shape) for operand, node in known if node.views}
+            shapes = {id(operand): shape_of(operand) for operand, node in known if node.views}
             self._record(Spec(name, "other"), args, {}, known, cut, shapes, source, None, from_input=from_input)
 
     def _is_cut_off(self, output: Tensor, *, from_input: bool) -> bool:
@@ -171,7 +171,7 @@ class Recorder(TorchFunctionMode):
         flatness = None
         if spec.kind == "activation" and from_input and torch.is_grad_enabled():
             flatness = self._flatness(func, spec, args, kwargs)
-        shapes = {id(operand): tuple(operand.shape) for operand, node in known if node.views}
+        shapes = {id(operand): shape_of(operand) for operand, node in known if node.views}
         source = _source(known)
         result = func(*args, **kwargs)
         outputs = [result] if isinstance(result, Tensor) else list(flat_tensors([result]))
@@ -228,7 +228,7 @@ class Recorder(TorchFunctionMode):
             kind=spec.kind,
             module=module,
             call=call,
-            shape=tuple(tensor.shape),
+            shape=shape_of(tensor),
             dtype=str(tensor.dtype)[6:],
             inputs=inputs,
             from_input=from_input,
@@ -275,7 +275,13 @@ class Recorder(TorchFunctionMode):
         if plan is None:
             return
         try:
-            record.forward = self.sampler.take(tensor, plan, is_forward=True, has_off=record.name == "relu")
+            record.forward = self.sampler.take(
+                tensor,
+                plan,
+                is_forward=True,
+                has_range=record.kind == "activation",
+                has_off=record.name == "relu",
+            )
         except (RuntimeError, NotImplementedError) as error:
             self.unmeasured[f"{record.module}:{record.name}"] = str(error).splitlines()[0]
             return
@@ -301,13 +307,9 @@ class Recorder(TorchFunctionMode):
         if spec.name == "relu" or spec.name in _NO_SLOPE:
             return None
         z, *rest = args or (kwargs.get("input"),)
-        node = self.node_of(z) if isinstance(z, Tensor) else None
-        axis = (
-            units.of_result(spec.name, spec.kind, (args, kwargs), tuple(z.shape), tuple(z.shape), node.unit_axis)
-            if node
-            else None
-        )
-        plan = plan_of(tuple(z.shape), axis, ACTIVATION_ROWS) if axis is not None else None
+        node, shape = (self.node_of(z), shape_of(z)) if isinstance(z, Tensor) else (None, ())
+        axis = units.of_result(spec.name, spec.kind, (args, kwargs), shape, shape, node.unit_axis) if node else None
+        plan = plan_of(shape, axis, ACTIVATION_ROWS) if axis is not None else None
         if plan is None or not self._is_sampled(spec):
             return None
         quiet = {key: value for key, value in kwargs.items() if key not in ("inplace", "input", "out")}
@@ -330,7 +332,7 @@ class Recorder(TorchFunctionMode):
 
 def _source(known: list[tuple[Tensor, Node]]) -> tuple[tuple[int, ...], int | None]:
     """Shape and unit axis of the first operand that the batch reaches."""
-    return next(((tuple(operand.shape), node.unit_axis) for operand, node in known if node.from_input), ((), None))
+    return next(((shape_of(operand), node.unit_axis) for operand, node in known if node.from_input), ((), None))
 
 
 def _lasting(model: nn.Module) -> Iterator[Tensor]:

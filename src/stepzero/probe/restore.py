@@ -202,7 +202,9 @@ class Snapshot:
 
 
 def _containers(module: nn.Module) -> dict[str, Any]:
-    return {key: value.copy() for key, value in module.__dict__.items() if isinstance(value, _CONTAINERS)}
+    """Shallow copies; of an empty container, and most are, nothing needs to be kept."""
+    found = {key: value for key, value in module.__dict__.items() if isinstance(value, _CONTAINERS)}
+    return {key: value.copy() if value else () for key, value in found.items()}
 
 
 def _restore_attributes(module: nn.Module, attributes: dict[str, Any], containers: dict[str, Any]) -> None:
@@ -214,7 +216,8 @@ def _restore_attributes(module: nn.Module, attributes: dict[str, Any], container
         if (not live and not saved) or _same_items(live, saved):
             continue
         live.clear()
-        live.extend(saved) if isinstance(live, list) else live.update(saved)
+        if saved:
+            live.extend(saved) if isinstance(live, list) else live.update(saved)
 
 
 def _same_items(live: Any, saved: Any) -> bool:

@@ -22,7 +22,7 @@ TOGETHER = 1 << 17
 _ROUNDED = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
 """Where a norm would be rounded to the tensor's own dtype, it is taken in a wider one."""
 
-Key = tuple[Plan, bool, bool, torch.device, torch.dtype]
+Key = tuple[Plan, bool, bool, bool, torch.device, torch.dtype]
 
 
 @dataclass(slots=True)
@@ -31,6 +31,7 @@ class Measured:
 
     plan: Plan
     is_forward: bool
+    has_range: bool = False
     has_off: bool = False
     ticket: int = -1
     place: int = -1
@@ -50,18 +51,20 @@ class Sampler:
         self._norms: dict[tuple[torch.device, torch.dtype], list[tuple[Measured, Tensor]]] = {}
         self._pending = 0
 
-    def take(self, tensor: Tensor, plan: Plan, *, is_forward: bool, has_off: bool = False) -> Measured:
+    def take(
+        self, tensor: Tensor, plan: Plan, *, is_forward: bool, has_range: bool = False, has_off: bool = False
+    ) -> Measured:
         """Copy a sample of ``tensor`` and queue it; of a gradient the norm of the whole as well.
 
         A sample alone would lie about a gradient that arrives at one position only: a class token, the last step of
         a sequence, every second pixel before a strided convolution.
         """
         sample = rows_of(tensor, plan)
-        measured = Measured(plan, is_forward, has_off, numel=tensor.numel())
+        measured = Measured(plan, is_forward, has_range or has_off, has_off, numel=tensor.numel())
         if not is_forward:
             norm = torch.linalg.vector_norm(tensor, dtype=_ROUNDED.get(tensor.dtype))
             self._norms.setdefault((norm.device, norm.dtype), []).append((measured, norm))
-        key = (plan, is_forward, has_off, sample.device, sample.dtype)
+        key = (plan, is_forward, measured.has_range, has_off, sample.device, sample.dtype)
         self._groups.setdefault(key, []).append((measured, sample))
         self._pending += plan.rows * plan.units
         if self._pending > PENDING:
@@ -70,10 +73,10 @@ class Sampler:
 
     def flush(self) -> None:
         """Summarise everything queued."""
-        for (plan, is_forward, has_off, *_), members in self._groups.items():
+        for (plan, *_), members in self._groups.items():
             step = max(1, TOGETHER // (plan.rows * plan.units))
             for start in range(0, len(members), step):
-                self._summarise(members[start : start + step], plan, is_forward=is_forward, has_off=has_off)
+                self._summarise(members[start : start + step])
         for members in self._norms.values():
             ticket = self._ledger.put(torch.stack([norm for _, norm in members]))
             for place, (measured, _) in enumerate(members):
@@ -82,10 +85,17 @@ class Sampler:
         self._norms.clear()
         self._pending = 0
 
-    def _summarise(
-        self, members: list[tuple[Measured, Tensor]], plan: Plan, *, is_forward: bool, has_off: bool
-    ) -> None:
+    def _summarise(self, members: list[tuple[Measured, Tensor]]) -> None:
+        """Samples that are read and summarised in the same way."""
+        first = members[0][0]
         stacked = torch.stack([sample for _, sample in members])
-        ticket = self._ledger.put(signal.summary(stacked, plan, with_range=is_forward, with_off=has_off))
+        table = signal.summary(
+            stacked,
+            first.plan,
+            with_place=first.is_forward,
+            with_range=first.has_range,
+            with_off=first.has_off,
+        )
+        ticket = self._ledger.put(table)
         for place, (measured, _) in enumerate(members):
             measured.ticket, measured.place = ticket, place

@@ -82,7 +82,10 @@ def subject_of(
             f"model: expected a torch.nn.Module, got {_kind(model)}; pass the module, or a factory that returns it"
         )
     if loss is not None and not callable(loss) and not isinstance(loss, str):
-        raise TargetError(f"loss: expected a callable or a name such as 'cross_entropy', got {_kind(loss)}")
+        raise TargetError(
+            f"loss: expected a callable or a name such as 'cross_entropy', got {_kind(loss)}; "
+            "pass a function of (output) or of (output, target)"
+        )
     root = unwrapped(model)
     notes: list[str] = []
     args, kwargs, target = _read_batch(root, batch, target, notes)
@@ -123,13 +126,17 @@ def _from_loader(model: nn.Module, loader: Iterable[Any], target: Any, notes: li
         try:
             first = next(iter(loader))
         except StopIteration:
-            raise BatchError("batch: expected a loader with at least one batch, got an empty one") from None
+            raise BatchError(
+                "batch: expected a loader with at least one batch, got an empty one; pass one that has data"
+            ) from None
         finally:
             for generator, state in states:
                 generator.set_state(state)
     notes.append("batch: the first of the loader")
     if not isinstance(first, Tensor | Mapping | tuple | list | Batch):
-        raise BatchError(f"batch: expected the loader to give tensors, tuples or dicts, got {_kind(first)}")
+        raise BatchError(
+            f"batch: expected the loader to give tensors, tuples or dicts, got {_kind(first)}; pass what forward takes"
+        )
     return _read_batch(model, first, target, notes)
 
 

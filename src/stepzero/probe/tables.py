@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ class Tables:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._norms: dict[int, list[float]] = {}
-        self._groups: dict[int, tuple[bytes, list[list[float]], list[list[float]]]] = {}
+        self._groups: dict[int, tuple[bytes, list[list[float]], list[list[Any]]]] = {}
 
     def signal(self, measured: Measured) -> Signal:
         """The frozen statistics of one sample."""
@@ -35,7 +36,6 @@ class Tables:
 
         rms, is_finite = self._rms(measured, means[SQUARE], means[MEAN])
         flat, off = self._slopes(measured, row)
-        keeps_range = measured.is_forward and len(flat) > 0
         return Signal(
             rows=plan.rows,
             samples=plan.samples,
@@ -48,8 +48,8 @@ class Tables:
             unit_mean=row(MEAN),
             unit_square=row(SQUARE),
             fingerprint=Vector(data[start + step : start + SQUARE * step]),
-            unit_low=row(LOW) if keeps_range else NONE,
-            unit_high=row(HIGH) if keeps_range else NONE,
+            unit_low=row(LOW) if measured.has_range else NONE,
+            unit_high=row(HIGH) if measured.has_range else NONE,
             flat_share=flat,
             off_share=off,
             nonfinite=not is_finite,
@@ -75,12 +75,12 @@ class Tables:
             return vector(self._ledger.tensor(flat)), vector(self._ledger.tensor(off))
         return (row(FLAT), row(OFF)) if measured.has_off else (NONE, NONE)
 
-    def _group(self, measured: Measured, height: int) -> tuple[bytes, list[list[float]], list[list[float]]]:
+    def _group(self, measured: Measured, height: int) -> tuple[bytes, list[list[float]], list[list[Any]]]:
         if measured.ticket not in self._groups:
             flat = self._ledger.tensor(measured.ticket)
             table = flat.view(-1, height, measured.plan.units)
-            ranges = [[math.nan, math.nan]] * table.shape[0]
-            if measured.is_forward:
+            ranges: list[list[Any]] = [[None, None]] * table.shape[0]
+            if measured.has_range:
                 ranges = torch.stack([table[:, LOW].amin(1), table[:, HIGH].amax(1)], 1).tolist()
             self._groups[measured.ticket] = vector(flat).data, table.mean(2).tolist(), ranges
         return self._groups[measured.ticket]
@@ -89,4 +89,6 @@ class Tables:
 def _height(measured: Measured) -> int:
     if not measured.is_forward:
         return SQUARE + 1
-    return OFF + 1 if measured.has_off else PLACE + 1
+    if not measured.has_range:
+        return PLACE + 1
+    return OFF + 1 if measured.has_off else HIGH + 1

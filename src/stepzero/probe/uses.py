@@ -47,6 +47,11 @@ def flat_tensors(values: Iterable[Any]) -> Iterable[Tensor]:
             yield from flat_tensors(value.values())
 
 
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """The shape; () for ragged tensors, which have no one shape and are not measured."""
+    return () if tensor.is_nested else tuple(tensor.shape)
+
+
 def argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str, default: Any = None) -> Any:
     """Positional-or-keyword argument of a call."""
     return args[position] if position < len(args) else kwargs.get(name, default)
@@ -63,7 +68,7 @@ def _use(
     return ParameterUse(
         parameter=view.parameter,
         slot=slot,
-        shape=tuple(tensor.shape),
+        shape=shape_of(tensor),
         axes=axes,
         fan_in=fan[0],
         fan_out=fan[1],

@@ -4,6 +4,8 @@ A true view shares the memory of what it was taken from, so its strides say whic
 are of one size. Copies are told by name, and by sizes that cannot be mistaken.
 """
 
+import functools
+import math
 from dataclasses import replace
 
 from torch import Tensor
@@ -42,17 +44,23 @@ def shares_memory(operand: Tensor, result: Tensor) -> bool:
     return pointer != 0 and pointer == storage_pointer(result) and operand.dtype == result.dtype
 
 
-def origin_of(operand: Tensor, result: Tensor) -> list[int | None]:
+def origin_of(operand: Tensor, result: Tensor) -> tuple[int | None, ...]:
     """For each axis of a view the axis of ``operand`` it runs along; None for merged, split and new ones."""
-    sizes, strides = operand.shape, operand.stride()
-    along = [_run(size, step, sizes, strides) for size, step in zip(result.shape, result.stride(), strict=True)]
-    is_slice = result.numel() < operand.numel()
+    return _origin(operand.shape, operand.stride(), result.shape, result.stride())
+
+
+@functools.lru_cache(maxsize=4096)  # a model repeats few layouts many times
+def _origin(
+    sizes: tuple[int, ...], strides: tuple[int, ...], shape: tuple[int, ...], steps: tuple[int, ...]
+) -> tuple[int | None, ...]:
+    along = [_run(size, step, sizes, strides) for size, step in zip(shape, steps, strict=True)]
+    is_slice = math.prod(shape) < math.prod(sizes)
     origin: list[int | None] = []
-    for size, axis in zip(result.shape, along, strict=True):
+    for size, axis in zip(shape, along, strict=True):
         is_clear = axis is not None and along.count(axis) == 1 and (is_slice or size == sizes[axis])
         origin.append(axis if is_clear else None)
-    _place_ones(origin, result.shape, sizes)
-    return origin
+    _place_ones(origin, shape, sizes)
+    return tuple(origin)
 
 
 def _run(size: int, step: int, sizes: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
@@ -76,7 +84,7 @@ def _place_ones(origin: list[int | None], after: tuple[int, ...], before: tuple[
             origin[axis] = source
 
 
-def _cut(operand: Tensor, result: Tensor, origin: list[int | None]) -> list[Part]:
+def _cut(operand: Tensor, result: Tensor, origin: tuple[int | None, ...]) -> list[Part]:
     """(axis, start, length) of each axis of ``operand`` that a contiguous slice reads in part; [] for other slices."""
     if result.numel() == operand.numel():
         return []
