@@ -125,6 +125,7 @@ def test_arguments_win_over_what_the_factory_gives() -> None:
     subject = build(FORMS["all three"])
     assert (subject.args[0] is X, subject.loss) == (True, mean)
     assert build(network, X).name == "network"
+    assert build(lambda: network(), X).name == "Sequential"
     assert build(network, X).factory is network
 
 
