@@ -29,8 +29,8 @@ def _one_thread_and_the_old_seed():
     torch.set_num_threads(threads)
 
 
-OPEN = {"torch/bfloat16": "the norm of a narrow tensor is rounded to its own dtype"}
-"""Known faults, each with its reason; take the line out when it is mended."""
+OPEN: dict[str, str] = {}
+"""Known faults by entry, each with its reason; take the line out when it is mended."""
 
 
 def _marked(quick: list[str], known_faults: dict[str, str]) -> list:
