@@ -37,7 +37,7 @@ RULES = (
     made("SZ901", "loud", lambda trace, limits: [finding("SZ901"), finding("SZ901", "warning", ("2.weight",))]),
     made("SZ902", "quiet", lambda trace, limits: [NotJudged("needs more")]),
     made("SZ903", "crashing", crash),
-    made("SZ911", "noting", lambda trace, limits: [finding("SZ911", "info")]),
+    made("SZ911", "noting", lambda trace, limits: [finding("SZ911", "info", ())]),
     made("SZ912", "old", lambda trace, limits: [finding("SZ912")], status="deprecated"),
     made("SZ913", "poisoned", lambda trace, limits: [NotJudged(trace.poison.reason)], needs=("poison",)),
     made("SZ914", "limited", lambda trace, limits: [finding("SZ914")] if limits.dead_error < 0.5 else []),

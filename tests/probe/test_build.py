@@ -73,6 +73,21 @@ def test_the_line_of_a_subclass_is_where_it_was_called() -> None:
     assert lines["extra"] == line_of(Wider, "self.extra")
 
 
+class Plain(nn.Module):
+    """Without a constructor of its own."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+def test_a_module_without_a_constructor_has_its_line_too() -> None:
+    def make() -> Any:
+        plain = Plain()  # here
+        return nn.Sequential(nn.Linear(4, 4), plain), X
+
+    assert build(make).source_lines["1"] == line_of(make, "# here")
+
+
 def test_modules_inside_modules_of_torch_carry_the_line_of_the_outermost() -> None:
     def make() -> Any:
         return nn.TransformerEncoderLayer(4, 2, 8), seeded(3, 2, 4)  # here
@@ -125,6 +140,7 @@ def test_arguments_win_over_what_the_factory_gives() -> None:
     subject = build(FORMS["all three"])
     assert (subject.args[0] is X, subject.loss) == (True, mean)
     assert build(network, X).name == "network"
+    assert build(lambda: network(), X).name == "Sequential"
     assert build(network, X).factory is network
 
 

@@ -34,6 +34,7 @@ READERS = {
     "weighted": ("weighted", lambda self, h: self.b(h)),
     "weighted behind a join": ("weighted", lambda self, h: self.wide(torch.cat([h, self.x], -1))),
     "pool": ("pool", lambda self, h: h.view(6, 2, 4).mean(1)),
+    "pool before a norm": ("pool", lambda self, h: F.layer_norm(h.view(6, 2, 4).mean(1), (4,))),
     "gated halves": ("glu", lambda self, h: F.glu(h)),
 }
 

@@ -153,6 +153,14 @@ def test_cells(kind: Any, gates: int) -> None:
         )
 
 
+def test_a_cell_called_with_matrices_of_any_name() -> None:
+    def forward(self: Any, x: Tensor) -> Tensor:
+        return torch.gru_cell(x, torch.zeros(3, 6), self.first, self.second)
+
+    found = uses(traced(Net(forward, first=seeded(18, 5), second=seeded(18, 6)), seeded(3, 5)))
+    assert [(use.slot, use.fan_in) for use in found.values()] == [("weight", 5.0), ("recurrent", 6.0)]
+
+
 def test_packed_attention() -> None:
     model = Net(lambda self, x: self.attention(x, x, x)[0], attention=nn.MultiheadAttention(8, 2))
     found = uses(traced(model, seeded(5, 3, 8)))

@@ -84,6 +84,18 @@ def test_an_axis_is_the_one_its_elements_move_along(name: str, shape: tuple[int,
 
 
 @pytest.mark.parametrize(
+    ("make", "axes"),
+    [
+        (lambda p: p.expand(3, 5), (None, 0)),
+        (lambda p: p.unsqueeze(1), (0, None)),
+        (lambda p: p[None, :, None], (None, 0, None)),
+    ],
+)
+def test_a_vector_keeps_its_axis_among_new_ones(make: Any, axes: tuple[int | None, ...]) -> None:
+    assert followed(numbered((5,)), make)[0].axes == axes
+
+
+@pytest.mark.parametrize(
     ("make", "part"),
     [
         (lambda p: p[2:5], (0, 2, 3)),

@@ -43,7 +43,7 @@ def build(
         own_batch if batch is None else batch,
         own_loss if loss is None else loss,
         target,
-        name=name or getattr(factory, "__name__", ""),
+        name=name or getattr(factory, "__name__", "").replace("<lambda>", ""),
         seed=seed,
         is_stand_in=is_stand_in,
     )
