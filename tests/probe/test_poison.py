@@ -211,8 +211,8 @@ def test_without_a_factory_nothing_is_said() -> None:
 
 def test_a_factory_that_breaks_on_the_marks_is_not_the_users_trouble() -> None:
     def make() -> nn.Module:
-        weight = torch.zeros(2).new_empty(3)
-        if weight.isnan().any():
+        weight = torch.zeros(2).new_empty(256)
+        if weight.isnan().all():  # plain fresh memory may hold a NaN by chance, hardly 256 of them
             raise FloatingPointError("found NaN\nin the memory")
         return Holder(torch.zeros(3))
 
