@@ -96,6 +96,13 @@ class Limits:
     loud_error_gradient: float = limit(
         10.0, unit="of what the head's law sends back", source="gradient into the backbone, catalogue SZ501"
     )
+    cone_dimensions: float = limit(
+        3, unit="inputs", source="in four dimensions lines through the origin no longer cover the data (SZ608)"
+    )
+    cone_rank_line: float = limit(
+        4, unit="rank", source="theorem: gradients are constant on x > 0 and on x < 0, for weights and biases (SZ608)"
+    )
+    cone_rank_half_line: float = limit(2, unit="rank", source="the same with one sign only (SZ608)")
     input_offset: float = limit(3.0, unit="standard deviations", source="LeCun 1998 section 4.3 (SZ901)")
     input_std_low: float = limit(0.05, unit="standard deviation", source="catalogue SZ901")
     input_std_high: float = limit(20.0, unit="standard deviation", source="catalogue SZ901")

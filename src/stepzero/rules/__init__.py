@@ -3,6 +3,7 @@
 from stepzero.core.rule import Rule
 from stepzero.rules.batch.raw_input import raw_input
 from stepzero.rules.batch.skipped_module import skipped_module
+from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dimensional_relu
 from stepzero.rules.gradient.gradient_drift import gradient_drift
 from stepzero.rules.gradient.unused_parameter import unused_parameter
 from stepzero.rules.memory.non_finite_value import non_finite_value
@@ -31,6 +32,7 @@ ALL: tuple[Rule, ...] = (
     unused_parameter,
     loud_head,
     non_finite_loss,
+    zero_bias_low_dimensional_relu,
     raw_input,
     skipped_module,
 )
