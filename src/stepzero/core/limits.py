@@ -96,6 +96,16 @@ class Limits:
     loud_error_gradient: float = limit(
         10.0, unit="of what the head's law sends back", source="gradient into the backbone, catalogue SZ501"
     )
+    bias_ratio: float = limit(
+        3.0, unit="of the rms of W x", source="the weights move the unit by a third of its offset (SZ601)"
+    )
+    bias_share: float = limit(0.5, unit="share of units", source="most of a layer (SZ601)")
+    bias_min_rows: float = limit(8, unit="positions", source="an rms needs several samples (SZ601)")
+    bias_revives: float = limit(
+        1.0,
+        unit="standard deviations",
+        source="without its bias the unit is on at 16 % of positions or more: 32 off have a chance of 0.4 % (SZ602)",
+    )
     cone_dimensions: float = limit(
         3, unit="inputs", source="in four dimensions lines through the origin no longer cover the data (SZ608)"
     )

@@ -3,6 +3,9 @@
 from stepzero.core.rule import Rule
 from stepzero.rules.batch.raw_input import raw_input
 from stepzero.rules.batch.skipped_module import skipped_module
+from stepzero.rules.bias.bias_behind_dead_units import bias_behind_dead_units
+from stepzero.rules.bias.dominant_bias import dominant_bias
+from stepzero.rules.bias.live_padding_row import live_padding_row
 from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dimensional_relu
 from stepzero.rules.gradient.gradient_drift import gradient_drift
 from stepzero.rules.gradient.unused_parameter import unused_parameter
@@ -32,6 +35,9 @@ ALL: tuple[Rule, ...] = (
     unused_parameter,
     loud_head,
     non_finite_loss,
+    dominant_bias,
+    bias_behind_dead_units,
+    live_padding_row,
     zero_bias_low_dimensional_relu,
     raw_input,
     skipped_module,
