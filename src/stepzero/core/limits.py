@@ -76,6 +76,15 @@ class Limits:
     )
     norm_shift: float = limit(1.0, unit="of the gain", source="a shift larger than the signal hides it (SZ310)")
     norm_min_units: float = limit(8, unit="units", source="few gains can share a sign by chance (SZ310)")
+    narrow_beta: float = limit(
+        1.0, unit="variance of ln norm^2", source="the squared norm varies by a factor e; Hanin & Rolnick 2018 (SZ315)"
+    )
+    narrow_min_layers: float = limit(
+        8, unit="layers", source="over fewer layers luck is a scale that few steps mend (SZ315)"
+    )
+    narrow_isometry: float = limit(
+        0.02, unit="range of ln factor", source="a Gaussian layer of width 1,000 has 0.03 by chance (SZ315)"
+    )
     dead_warning: float = limit(0.10, unit="share of units above chance", source="catalogue SZ305")
     dead_error: float = limit(0.50, unit="share of units above chance", source="catalogue SZ305")
     dead_min_rows: float = limit(32, unit="positions", source="all-off by chance has probability 2^-32 a unit (SZ305)")

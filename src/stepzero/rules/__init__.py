@@ -16,6 +16,7 @@ from stepzero.rules.memory.unwritten_memory import unwritten_memory
 from stepzero.rules.output.loud_head import loud_head
 from stepzero.rules.output.non_finite_loss import non_finite_loss
 from stepzero.rules.signal.dead_units import dead_units
+from stepzero.rules.signal.narrow_deep_stack import narrow_deep_stack
 from stepzero.rules.signal.norm_off_identity import norm_off_identity
 from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.signal_drift import signal_drift
@@ -31,6 +32,7 @@ ALL: tuple[Rule, ...] = (
     saturated_units,
     dead_units,
     norm_off_identity,
+    narrow_deep_stack,
     gradient_drift,
     unused_parameter,
     loud_head,
