@@ -71,6 +71,11 @@ class Limits:
     saturated_error: float = limit(0.5, unit="share of units", source="Glorot 2010 (SZ303)")
     saturated_error_gradient: float = limit(0.1, unit="ratio across the activation", source="SZ303")
     saturated_min_rows: float = limit(8, unit="positions", source="a share of positions needs several (SZ303)")
+    growth_warning: float = limit(
+        100.0, unit="ratio", source="branches scaled by N^-1/2 give sqrt(e) at most; catalogue SZ308"
+    )
+    growth_error: float = limit(1e3, unit="ratio", source="three decades with gradient evidence (SZ308)")
+    growth_gradient: float = limit(100.0, unit="ratio", source="the gradient grows back by two decades (SZ308)")
     norm_gain: float = limit(
         2.0, unit="factor away from 1", source="gains spread around 1 stay inside; N(0, 0.02) does not (SZ310)"
     )

@@ -18,6 +18,7 @@ from stepzero.rules.output.non_finite_loss import non_finite_loss
 from stepzero.rules.signal.dead_units import dead_units
 from stepzero.rules.signal.narrow_deep_stack import narrow_deep_stack
 from stepzero.rules.signal.norm_off_identity import norm_off_identity
+from stepzero.rules.signal.residual_growth import residual_growth
 from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.signal_drift import signal_drift
 from stepzero.rules.symmetry.constant_weight import constant_weight
@@ -31,6 +32,7 @@ ALL: tuple[Rule, ...] = (
     signal_drift,
     saturated_units,
     dead_units,
+    residual_growth,
     norm_off_identity,
     narrow_deep_stack,
     gradient_drift,
