@@ -7,6 +7,7 @@ import pytest
 
 from stepzero.core.trace import GradientFact, Operation, ParameterUse, Signal, TensorFact, Trace
 from stepzero.core.vector import Vector
+from stepzero.measure.gain import gain_of
 from stepzero.measure.layers import law_std, layer_table, unit_shares, weight_use
 
 
@@ -20,6 +21,7 @@ def signal(rms: float = 1.0, **rest: Any) -> Signal:
 
 def operation(index: int, kind: str, *inputs: int, name: str = "", **rest: Any) -> Operation:
     rest.setdefault("forward", signal(index + 1.0))
+    rest.setdefault("gain", gain_of(name) if kind == "activation" else None)
     return Operation(index, name or kind, kind, "", 0, (8, 4), "float32", inputs=inputs, **rest)
 
 
@@ -117,25 +119,25 @@ def test_the_main_weight(slots: list[str], chosen: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("consumer", "reader", "expected"),
+    ("reader", "expected"),
     [
-        ("relu", operation(1, "activation", name="relu"), math.sqrt(2) / 3),
-        ("tanh", operation(1, "activation", name="tanh"), 1.59254 / 3),
-        ("residual", operation(1, "add", name="add"), 1 / 3),
-        ("output", None, 1 / 3),
+        (operation(1, "activation", name="relu"), math.sqrt(2) / 3),
+        (operation(1, "activation", name="tanh"), 1.59254 / 3),
+        (operation(1, "add", name="add"), 1 / 3),
+        (None, 1 / 3),
     ],
 )
 def test_the_law_is_the_gain_of_the_consumer_over_the_root_of_the_fan_in(
-    consumer: str, reader: Operation | None, expected: float
+    reader: Operation | None, expected: float
 ) -> None:
-    assert law_std(operation(0, "weighted", consumer=consumer), use(), reader) == pytest.approx(expected, abs=1e-5)
+    assert law_std(use(), reader) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
     "lawless", [use(fan_in=None), use(fan_in=0.0), use(slot="table", fan_in=1.0), use(is_derived=True)]
 )
 def test_no_law_for_lookups_derived_weights_and_unknown_fans(lawless: ParameterUse) -> None:
-    assert law_std(operation(0, "weighted", consumer="relu"), lawless) is None
+    assert law_std(lawless) is None
 
 
 def test_shares_need_an_activation_that_was_measured() -> None:

@@ -42,6 +42,13 @@ class Limits:
     outlier_max_kurtosis_z: float = limit(
         30.0, unit="standard deviations", source="beyond this no light-tailed law of 1e12 elements reaches (SZ103)"
     )
+    law_factor: float = limit(
+        2.0, unit="factor", source="the smallest that reaches a drift of 100 inside seven layers (SZ302)"
+    )
+    law_range: float = limit(100.0, unit="ratio", source="two decades along one segment, as for the signal (SZ302)")
+    law_min_layers: float = limit(
+        4, unit="weighted operations", source="below that the first steps repair a scale (SZ302)"
+    )
     drift_slope: float = limit(1.25, unit="factor a layer", source="He 2015; a factor 1.25 is 9 in ten layers (SZ301)")
     drift_range: float = limit(100.0, unit="ratio", source="two decades along one segment (SZ301)")
     drift_varied_range: float = limit(

@@ -13,11 +13,13 @@ from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
+from stepzero.rules.output.double_activation import double_activation
 from stepzero.rules.output.loud_head import loud_head
 from stepzero.rules.output.non_finite_loss import non_finite_loss
 from stepzero.rules.signal.dead_units import dead_units
 from stepzero.rules.signal.narrow_deep_stack import narrow_deep_stack
 from stepzero.rules.signal.norm_off_identity import norm_off_identity
+from stepzero.rules.signal.off_law_scale import off_law_scale
 from stepzero.rules.signal.residual_growth import residual_growth
 from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.signal_drift import signal_drift
@@ -30,6 +32,7 @@ ALL: tuple[Rule, ...] = (
     unmaterialised_tensor,
     constant_weight,
     signal_drift,
+    off_law_scale,
     saturated_units,
     dead_units,
     residual_growth,
@@ -38,6 +41,7 @@ ALL: tuple[Rule, ...] = (
     gradient_drift,
     unused_parameter,
     loud_head,
+    double_activation,
     non_finite_loss,
     dominant_bias,
     bias_behind_dead_units,
