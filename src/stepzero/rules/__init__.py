@@ -13,6 +13,7 @@ from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
+from stepzero.rules.memory.write_without_effect import write_without_effect
 from stepzero.rules.output.double_activation import double_activation
 from stepzero.rules.output.loud_head import loud_head
 from stepzero.rules.output.non_finite_loss import non_finite_loss
@@ -30,6 +31,7 @@ ALL: tuple[Rule, ...] = (
     unwritten_memory,
     outlier_value,
     unmaterialised_tensor,
+    write_without_effect,
     constant_weight,
     signal_drift,
     off_law_scale,
