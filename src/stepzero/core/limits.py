@@ -78,6 +78,10 @@ class Limits:
     saturated_error: float = limit(0.5, unit="share of units", source="Glorot 2010 (SZ303)")
     saturated_error_gradient: float = limit(0.1, unit="ratio across the activation", source="SZ303")
     saturated_min_rows: float = limit(8, unit="positions", source="a share of positions needs several (SZ303)")
+    sharp_std: float = limit(
+        1.0, unit="sqrt(ln T)", source="the entropy is half of ln T; sqrt(2) freezes it, Derrida 1981 (SZ307)"
+    )
+    sharp_min_keys: float = limit(8, unit="keys", source="few keys are sharp by chance (SZ307)")
     growth_warning: float = limit(
         100.0, unit="ratio", source="branches scaled by N^-1/2 give sqrt(e) at most; catalogue SZ308"
     )

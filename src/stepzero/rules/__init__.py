@@ -23,6 +23,7 @@ from stepzero.rules.signal.norm_off_identity import norm_off_identity
 from stepzero.rules.signal.off_law_scale import off_law_scale
 from stepzero.rules.signal.residual_growth import residual_growth
 from stepzero.rules.signal.saturated_units import saturated_units
+from stepzero.rules.signal.sharp_attention import sharp_attention
 from stepzero.rules.signal.signal_drift import signal_drift
 from stepzero.rules.symmetry.constant_weight import constant_weight
 
@@ -37,6 +38,7 @@ ALL: tuple[Rule, ...] = (
     off_law_scale,
     saturated_units,
     dead_units,
+    sharp_attention,
     residual_growth,
     norm_off_identity,
     narrow_deep_stack,
