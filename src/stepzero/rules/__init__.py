@@ -7,6 +7,7 @@ from stepzero.rules.bias.bias_behind_dead_units import bias_behind_dead_units
 from stepzero.rules.bias.dominant_bias import dominant_bias
 from stepzero.rules.bias.live_padding_row import live_padding_row
 from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dimensional_relu
+from stepzero.rules.distributed.identical_shards import identical_shards
 from stepzero.rules.gradient.gradient_drift import gradient_drift
 from stepzero.rules.gradient.unused_parameter import unused_parameter
 from stepzero.rules.memory.non_finite_value import non_finite_value
@@ -51,6 +52,7 @@ ALL: tuple[Rule, ...] = (
     bias_behind_dead_units,
     live_padding_row,
     zero_bias_low_dimensional_relu,
+    identical_shards,
     raw_input,
     skipped_module,
 )
