@@ -20,17 +20,23 @@ def test_the_spread_of_gaussian_logits(sigma, samples):
 
 def test_what_all_samples_share_does_not_count():
     logits = drawn(8, 16, 50)
-    bias = 40 * drawn(1, 16, 50, seed=1)
+    bias = 4 * drawn(1, 16, 50, seed=1)
     assert float(spread_over_keys(logits + bias)[0]) == pytest.approx(float(spread_over_keys(logits)[0]), rel=1e-4)
 
 
-@pytest.mark.parametrize("lowest", [-math.inf, -1e4, torch.finfo(torch.float32).min])
+@pytest.mark.parametrize("lowest", [-math.inf, -100.0, -1e4, torch.finfo(torch.float32).min])
 def test_masked_keys_do_not_count(lowest):
     logits = drawn(8, 16, 50)
     logits[:, :, 30:] = logits[:, :, 30:] + lowest if math.isfinite(lowest) else lowest
     std, keys = spread_over_keys(logits)
     assert float(keys) == 30
     assert float(std) == pytest.approx(1.0, rel=0.1)
+
+
+def test_masks_may_differ_between_samples():
+    logits = drawn(8, 16, 50)
+    logits[::2, :, 25:] -= 100.0
+    assert float(spread_over_keys(logits)[0]) == pytest.approx(1.0, rel=0.1)
 
 
 def test_one_sample_says_nothing():

@@ -7,8 +7,8 @@ Legend of shapes: S samples, P places (heads, queries), K keys.
 import torch
 from torch import Tensor
 
-MASKED = 1e3
-"""A logit this far below the largest of its row is masked: additive masks use -1e4, -inf or the smallest number."""
+MASKED = 50.0
+"""A logit this far below the largest of its row has no weight (2e-22): masks add -100, -1e4, -inf or the like."""
 
 
 def spread_over_keys(logits_SPK: Tensor) -> tuple[Tensor, Tensor] | None:
