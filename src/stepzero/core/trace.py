@@ -27,6 +27,9 @@ UNREGISTERED = (
 class Signal:
     """Streamed statistics of one tensor, read on its unit axis from a bounded sample of positions.
 
+    Gradients are told apart by unit at weighted operations, products and attention; elsewhere only their ``rms`` is
+    known, ``units`` is 0, ``mean`` is NaN and the Vectors are empty.
+
     ``rows`` positions were read (batch entries x places), ``samples`` of them distinct batch entries. Each Vector
     has one number per unit; ``fingerprint`` has ``projections`` numbers per unit, projection-major: random
     +-1/sqrt(rows) projections of the unit's responses over the sampled positions, computed in float64.

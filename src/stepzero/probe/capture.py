@@ -135,10 +135,14 @@ def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) ->
         gradients = opened(torch.autograd.grad)(value, [parameter for _, parameter in named], allow_unused=True)
     run.has_backward = True
     with torch._C.DisableTorchFunction():
-        for (name, _), gradient in zip(named, gradients, strict=True):
-            if gradient is not None and gradient.numel():
-                ticket = facts.look_at_gradient(ledger, gradient)
-                run.gradients[name] = (ticket, gradient.numel(), gradient.layout != torch.strided)
+        arrived = {
+            name: gradient
+            for (name, _), gradient in zip(named, gradients, strict=True)
+            if gradient is not None and gradient.numel()
+        }
+        for name, ticket in facts.look_at_gradients(ledger, arrived).items():
+            gradient = arrived[name]
+            run.gradients[name] = (ticket, gradient.numel(), gradient.layout != torch.strided)
 
 
 def set_modes(model: nn.Module) -> list[str]:

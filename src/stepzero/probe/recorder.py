@@ -30,6 +30,8 @@ _MEASURED = frozenset(
     ["weighted", "product", "activation", "norm", "softmax", "attention", "add", "multiply", "join", "pool", "other"]
 )
 _WEIGHTS = frozenset(["weight", "recurrent", "table"])
+_BY_UNIT = frozenset(["weighted", "product", "attention"])
+"""Where the arriving gradient is told apart by unit; elsewhere it is that of a weighted neighbour, times a slope."""
 _PARTIAL = frozenset(["setitem", "index_put", "index_copy", "index_fill", "masked_scatter", "scatter"])
 """Writes to a part: the rest may still be fresh memory, and reading that would make the check irreproducible."""
 _ALWAYS = 16
@@ -305,7 +307,10 @@ class Recorder(TorchFunctionMode):
         def arrive(gradient: Tensor) -> None:
             if gradient.shape == record.shape and gradient.layout == torch.strided:
                 with torch._C.DisableTorchFunction():
-                    record.backward = self.sampler.take(gradient, plan, is_forward=False)
+                    if record.kind in _BY_UNIT:
+                        record.backward = self.sampler.take(gradient, plan, is_forward=False)
+                    else:
+                        record.backward = self.sampler.weigh(gradient, plan)
 
         tensor.register_hook(arrive)
 

@@ -123,10 +123,7 @@ def preserved_state() -> Iterator[None]:
         device: (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in ("cpu", "cuda")
     }
     cache, grad = torch.is_autocast_cache_enabled(), torch.is_grad_enabled()
-    deterministic, warn_only = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+    deterministic, warn_only = _determinism()
     cudnn = torch.backends.cudnn
     flags = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic)
     precision, dtype = torch.get_float32_matmul_precision(), torch.get_default_dtype()
@@ -138,12 +135,18 @@ def preserved_state() -> Iterator[None]:
             torch.set_autocast_dtype(device, kind)
         torch.set_autocast_cache_enabled(cache)
         torch.set_grad_enabled(grad)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        if (deterministic, warn_only) != _determinism():
+            # Asked for only then: torch's own setter imports its compiler, 70 MB and more than a second.
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         if flags != (cudnn.enabled, cudnn.benchmark, cudnn.deterministic):
             cudnn.enabled, cudnn.benchmark, cudnn.deterministic = flags
         if precision != torch.get_float32_matmul_precision():
             torch.set_float32_matmul_precision(precision)
         torch.set_default_dtype(dtype)
+
+
+def _determinism() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 class _Saved(NamedTuple):
