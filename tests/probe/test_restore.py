@@ -3,6 +3,7 @@
 import random
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor, nn
@@ -119,3 +120,30 @@ def test_checking_twice_gives_the_same_trace() -> None:
         assert first.loss == second.loss
         assert [o.forward for o in first.operations] == [o.forward for o in second.operations]
         assert [p.gradient for p in first.parameters] == [p.gradient for p in second.parameters]
+
+
+class _Masked(nn.Module):
+    """Draws a mask as speech models do: with numpy, and with Python's own generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = numpy.random.rand(*x.shape) < 0.5
+        return self.layer(x * torch.from_numpy(mask)) * random.random()
+
+
+def test_draws_from_every_global_generator_are_those_of_the_seed() -> None:
+    layer = _Masked().layer.state_dict()
+
+    def loss_of(seed: int) -> float | None:
+        model = _Masked()
+        model.layer.load_state_dict(layer)
+        return capture(subject_of(model, torch.ones(8, 4), lambda y: y.sum(), seed=seed)).loss.value
+
+    before = random.getstate(), numpy.random.get_state()[1].tolist()
+    assert loss_of(3) == loss_of(3)
+    assert loss_of(3) != loss_of(4)
+    assert loss_of(2**40) is not None
+    assert (random.getstate(), numpy.random.get_state()[1].tolist()) == before
