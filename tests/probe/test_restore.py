@@ -1,6 +1,7 @@
 """The model is untouched, bit for bit, whatever its forward does and also when something raises."""
 
 import random
+import sys
 from typing import Any
 
 import numpy
@@ -56,6 +57,7 @@ def surroundings() -> Any:
         torch.is_autocast_enabled("cpu"),
         torch.are_deterministic_algorithms_enabled(),
         torch.get_default_dtype(),
+        sys.getrecursionlimit(),
         len(nn.modules.module._global_forward_hooks),
         len(nn.modules.module._global_forward_pre_hooks),
         torch.utils.checkpoint.CheckpointFunction.__dict__.get("apply"),
@@ -147,3 +149,19 @@ def test_draws_from_every_global_generator_are_those_of_the_seed() -> None:
     assert loss_of(3) != loss_of(4)
     assert loss_of(2**40) is not None
     assert (random.getstate(), numpy.random.get_state()[1].tolist()) == before
+
+
+def test_what_runs_by_itself_runs_under_the_hooks_too() -> None:
+    """Deeper and deeper nested, up to where Python itself stops."""
+    model: nn.Module = nn.Linear(4, 4)
+    deepest = 0
+    while deepest < 1000:
+        deeper = nn.Sequential(model)
+        try:
+            deeper(torch.ones(2, 4))
+        except RecursionError:
+            break
+        model, deepest = deeper, deepest + 1
+    assert deepest > 100
+    trace = capture(subject_of(model, torch.ones(2, 4)))
+    assert [operation.name for operation in trace.weighted()] == ["linear"]

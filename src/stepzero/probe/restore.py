@@ -120,6 +120,17 @@ def without_collection() -> Iterator[None]:
 
 
 @contextmanager
+def deeper_calls() -> Iterator[None]:
+    """Double the recursion limit: global hooks put more Python frames on a module's call, and no model may feel it."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(2 * limit)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@contextmanager
 def preserved_state() -> Iterator[None]:
     """Restore grad mode, autocast, determinism, default dtype and backend flags of this thread."""
     autocast = {
