@@ -81,7 +81,7 @@ def skipped_module(trace: Trace, limits: Limits) -> Verdict:
         severity="info",
         where=tuple(groups),
         message=(
-            f"{len(outside)} parameters ({share:.0%} of all elements) were read by no operation of this pass, so "
+            f"{len(outside):,} parameters ({share:.0%} of all elements) were read by no operation of this pass, so "
             f"nothing is said about them; above {limits.skipped_share:.0%} take this check as partial"
         ),
         value=share,

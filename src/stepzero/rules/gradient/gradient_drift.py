@@ -97,7 +97,7 @@ def _finding(trace: Trace, segment: Segment, line: Drift, limits: Limits) -> Fin
         where=segment.parameters,
         message=(
             f"the gradient changes by a factor {line.factor:.2g} a layer over {line.layers} layers, {line.range:.2g} "
-            f"in all ({line.first:.2g} to {line.last:.2g}); the limit is {limit:g}{least}"
+            f"in all ({line.first:.2g} to {line.last:.2g}); the limit is {limit:,g}{least}"
         ),
         value=line.range,
         limit=limit,

@@ -97,8 +97,8 @@ def _findings(trace: Trace, groups: dict[str, list[str]], why: str, severity: Se
         members = [name for path in paths for name in groups[path]]
         what = paths[0] or trace.model
         if len(members) > 1:
-            also = f" and {len(paths) - 1} alike" if len(paths) > 1 else ""
-            what = f"{what}{also}: {len(members)} trainable parameters have"
+            also = f" and {len(paths) - 1:,} alike" if len(paths) > 1 else ""
+            what = f"{what}{also}: {len(members):,} trainable parameters have"
         yield _finding(tuple(path or members[0] for path in paths), what, members, why, severity)
 
 

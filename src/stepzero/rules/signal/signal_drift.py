@@ -115,7 +115,7 @@ def _finding(trace: Trace, segment: Segment, line: Drift, what: str, most: float
         where=segment.parameters,
         message=(
             f"{what} changes by a factor {line.factor:.2g} a layer over {line.layers} layers, {line.range:.2g} in all "
-            f"({line.first:.2g} to {line.last:.2g}); the limit is {most:g}"
+            f"({line.first:.2g} to {line.last:.2g}); the limit is {most:,g}"
         ),
         value=line.range,
         limit=most,
