@@ -170,6 +170,19 @@ def test_a_finding_carries_the_line_that_made_its_module() -> None:
     assert {said.source_line for said in api.check(model(), X, select=["SZ901"]).findings} == {None}
 
 
+@pytest.mark.usefixtures("made_rules")
+def test_a_finding_about_a_parameter_that_was_replaced_carries_the_line_that_did_it() -> None:
+    def factory() -> Any:
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        model[2].weight = nn.Parameter(torch.ones(2, 8))
+        return model, X
+
+    start = factory.__code__.co_firstlineno
+    report = api.check(factory, select=["SZ901"])
+    lines = {said.where[0]: said.source_line for said in report.findings}
+    assert lines == {"0.weight": f"tests/test_api.py:{start + 1}", "2.weight": f"tests/test_api.py:{start + 2}"}
+
+
 def test_coverage_counts_what_was_seen() -> None:
     class Partly(nn.Module):
         def __init__(self) -> None:
