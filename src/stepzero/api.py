@@ -209,12 +209,10 @@ def _report(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> Report
 
 
 def _placed(finding: Finding, observed: Trace) -> Finding:
-    """Add the source line of the module the finding sits in."""
+    """Add the source line of what the finding names first."""
     if finding.source_line or not finding.where:
         return finding
-    place = finding.where[0]
-    names = {fact.name: fact.module for fact in (*observed.parameters, *observed.buffers)}
-    return replace(finding, source_line=observed.source_line(names.get(place, place)))
+    return replace(finding, source_line=observed.source_line(finding.where[0]))
 
 
 def _coverage(

@@ -91,7 +91,7 @@ def _allowed(fact: TensorFact, limits: Limits) -> float:
 
 
 def _finding(effect: Effect, value: float, facts: list[TensorFact], limits: Limits) -> Finding:
-    more = f" and {len(facts) - 1} more hold" if len(facts) > 1 else " holds"
+    more = f" and {len(facts) - 1:,} more hold" if len(facts) > 1 else " holds"
     return Finding(
         code="SZ206",
         name="constant-weight",
