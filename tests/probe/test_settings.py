@@ -13,6 +13,11 @@ from tests.probe.observing import Net, of_model, seeded, seen, traced
 IMAGE, TOKENS = seeded(2, 4, 6, 6), torch.tensor([[1, 2, 0], [2, 2, 1]])
 
 
+def padded(row: int) -> dict[str, Any]:
+    """What a lookup in ``seeded(3, 4)`` says about its padding row."""
+    return {"padding_idx": row, "padding_rms": pytest.approx(float(seeded(3, 4)[row].square().mean().sqrt()))}
+
+
 @pytest.mark.parametrize(
     ("function", "batch", "parameter", "attributes"),
     [
@@ -21,8 +26,8 @@ IMAGE, TOKENS = seeded(2, 4, 6, 6), torch.tensor([[1, 2, 0], [2, 2, 1]])
         (lambda x, w: F.conv2d(x, w, groups=2), IMAGE, seeded(6, 2, 3, 3), {"groups": 2}),
         (lambda x, w: F.conv2d(x, w), IMAGE, seeded(6, 4, 3, 3), {"groups": 1}),
         (lambda x, w: F.conv_transpose2d(x, w, groups=4), IMAGE, seeded(4, 2, 3, 3), {"groups": 4}),
-        (lambda x, w: F.embedding(x, w, 2), TOKENS, seeded(3, 4), {"padding_idx": 2}),
-        (lambda x, w: F.embedding(x, w, padding_idx=0), TOKENS, seeded(3, 4), {"padding_idx": 0}),
+        (lambda x, w: F.embedding(x, w, 2), TOKENS, seeded(3, 4), padded(2)),
+        (lambda x, w: F.embedding(x, w, padding_idx=0), TOKENS, seeded(3, 4), padded(0)),
         (lambda x, w: F.embedding(x, w), TOKENS, seeded(3, 4), {"padding_idx": None}),
         (lambda x, w: torch.softmax(x * w, 1), seeded(3, 4), seeded(4), {"dim": 1}),
         (lambda x, w: F.log_softmax(x * w, dim=-1), seeded(3, 4), seeded(4), {"dim": -1}),

@@ -190,6 +190,8 @@ class TensorFact:
     """Whether any recorded operation read it."""
     gradient: GradientFact | None = None
     """None when autograd returned None: no path to the loss."""
+    values: Vector = Vector()
+    """Every element of a floating-point parameter with one axis and at most 4,096 of them; else empty."""
     changes_output: bool | None = None
     """For parameters without a gradient: whether redrawing them changes the output; None when not tried."""
     source_line: str | None = None

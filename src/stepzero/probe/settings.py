@@ -49,6 +49,7 @@ def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, An
     elif spec.name == "embedding":
         padding = argument(args, kwargs, 2, "padding_idx")
         record.attributes["padding_idx"] = int(padding) if isinstance(padding, int) else None
+        _read_padding_row(record, padding, argument(args, kwargs, 1, "weight"))
     elif spec.kind == "softmax":
         dim = argument(args, kwargs, 1, "dim", -1)
         record.attributes["dim"] = dim if isinstance(dim, int) else -1
@@ -74,6 +75,13 @@ def _reduction(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         return "none" if reduce is False else "sum" if average is False else "mean"
     value = argument(args, kwargs, _REDUCTION_AT.get(name, len(args)), "reduction", "mean")
     return _REDUCTIONS[value] if isinstance(value, int) else str(value)
+
+
+def _read_padding_row(record: Record, padding: Any, table: Any) -> None:
+    """Rms of the one row that the lookup keeps out of the gradient."""
+    if isinstance(padding, int) and isinstance(table, Tensor) and type(table).__name__ != "DTensor":
+        row = table.detach()[padding]
+        record.scalars["padding_rms"] = row.to(wide(row)).square().mean().sqrt()
 
 
 def read_loss(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -3,6 +3,10 @@
 from stepzero.core.rule import Rule
 from stepzero.rules.batch.raw_input import raw_input
 from stepzero.rules.batch.skipped_module import skipped_module
+from stepzero.rules.bias.bias_behind_dead_units import bias_behind_dead_units
+from stepzero.rules.bias.dominant_bias import dominant_bias
+from stepzero.rules.bias.live_padding_row import live_padding_row
+from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dimensional_relu
 from stepzero.rules.gradient.gradient_drift import gradient_drift
 from stepzero.rules.gradient.unused_parameter import unused_parameter
 from stepzero.rules.memory.non_finite_value import non_finite_value
@@ -12,6 +16,8 @@ from stepzero.rules.memory.unwritten_memory import unwritten_memory
 from stepzero.rules.output.loud_head import loud_head
 from stepzero.rules.output.non_finite_loss import non_finite_loss
 from stepzero.rules.signal.dead_units import dead_units
+from stepzero.rules.signal.narrow_deep_stack import narrow_deep_stack
+from stepzero.rules.signal.norm_off_identity import norm_off_identity
 from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.signal_drift import signal_drift
 from stepzero.rules.symmetry.constant_weight import constant_weight
@@ -39,10 +45,16 @@ ALL: tuple[Rule, ...] = (
     signal_drift,
     saturated_units,
     dead_units,
+    norm_off_identity,
+    narrow_deep_stack,
     gradient_drift,
     unused_parameter,
     loud_head,
     non_finite_loss,
+    dominant_bias,
+    bias_behind_dead_units,
+    live_padding_row,
+    zero_bias_low_dimensional_relu,
     raw_input,
     skipped_module,
 )
