@@ -46,7 +46,7 @@ def _std(trace: Trace, operation: Operation, use: ParameterUse) -> float:
     if use.slot == "table":
         return 1.0
     consumer = trace.operations[operation.consumer_index] if operation.consumer_index is not None else None
-    law = law_std(operation, use, consumer)
+    law = law_std(use, consumer)
     if law is not None and math.isfinite(law):
         return law
     return 1.0 / math.sqrt(use.fan_in or use.shape[-1] or 1)

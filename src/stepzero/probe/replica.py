@@ -80,7 +80,7 @@ class Replica:
                 continue
             norms, noise = _slice_norms(gradient), _slice_norms(gradient - 3 * other)
             floor = _OF_NOISE * noise.max() if noise.numel() else noise
-            found[name] = torch.where(norms > floor, norms, torch.zeros_like(norms))
+            found[name] = torch.where(norms <= floor, torch.zeros_like(norms), norms)  # NaN stays NaN
         return found, first
 
     def _differentiated(self, scalar: Tensor, *, retain_graph: bool = False) -> Gradients:

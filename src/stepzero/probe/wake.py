@@ -56,6 +56,8 @@ class _Probe:
     def result(self) -> WakeFact:
         """Step, then explain what never woke."""
         sizes, gradients = self._look()
+        if not all(each is None or bool(each.isfinite().all()) for each in sizes.values()):
+            return WakeFact(ran=False, reason="a gradient is not finite at the start")
         missing = [name for name, each in sizes.items() if each is None]
         taken = self._step_until_quiet(sizes, gradients)
         self.replica.reset()
