@@ -37,7 +37,7 @@ class Replica:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         with preserved_randomness(), preserved_state():
-            self.model = _copied(subject).double()
+            self.model = copied_model(subject).double()
             set_modes(self.model)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.trainable = {name: each for name, each in self.parameters.items() if each.requires_grad}
@@ -161,7 +161,7 @@ def _has_own_loss(output: Any) -> bool:
     return hasattr(output, "loss") or (isinstance(output, Mapping) and "loss" in output)
 
 
-def _copied(subject: Subject) -> nn.Module:
+def copied_model(subject: Subject) -> nn.Module:
     """A deep copy; where the model refuses, the factory builds it again and the values are copied over."""
     try:
         return copy.deepcopy(subject.model)
