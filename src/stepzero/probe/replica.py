@@ -23,8 +23,12 @@ from stepzero.probe.subject import Subject, copied_batch, unwrapped
 from stepzero.probe.uses import flat_tensors
 
 Gradients = dict[str, Tensor | None]
+Sizes = dict[str, Tensor | None]
+"""For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
 _OF_NOISE = 8.0
 """A gradient is zero when it is no more than so many times what another rounding changes in it."""
+_FAINT = 1e-9
+"""Of the largest gradient: rounding leaves 1e-16 of each term, in any number of terms that can be run."""
 
 
 class ReplicaError(StepzeroError):
@@ -63,25 +67,24 @@ class Replica:
             gradients = self._differentiated(scalar)
         return gradients, main_output(output).detach()
 
-    def sizes(self, batch: int = 0) -> tuple[dict[str, Tensor | None], Gradients]:
-        """Norms of each gradient's slices along axis 0, zero where it is rounding alone; and the gradients.
+    def sizes(self, batch: int = 0) -> tuple[Sizes, Gradients]:
+        """Norms of each gradient's slices along axis 0, negative where it is rounding alone; and the gradients.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
-        first one to the last bits, except where both are what a cancelled sum left over.
+        first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
+        gradient is faint enough for that question.
         """
         with self._running():
             _, scalar = self._scalar(batch, None)
             first = self._differentiated(scalar, retain_graph=True)
-            third = self._differentiated(scalar / 3)
-        found: dict[str, Tensor | None] = {}
-        for name, gradient in first.items():
-            other = third[name]
-            if gradient is None or other is None:
-                found[name] = None
-                continue
-            norms, noise = _slice_norms(gradient), _slice_norms(gradient - 3 * other)
-            floor = _OF_NOISE * noise.max() if noise.numel() else noise
-            found[name] = torch.where(norms <= floor, torch.zeros_like(norms), norms)  # NaN stays NaN
+            found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
+            if _is_any_faint(found):
+                third = self._differentiated(scalar / 3)
+                for name, norms in found.items():
+                    one, other = first[name], third[name]
+                    if norms is not None and one is not None and other is not None and norms.numel():
+                        floor = _OF_NOISE * _slice_norms(one - 3 * other).max()
+                        found[name] = torch.where((norms > 0) & (norms <= floor), -norms, norms)
         return found, first
 
     def _differentiated(self, scalar: Tensor, *, retain_graph: bool = False) -> Gradients:
@@ -156,6 +159,12 @@ def _slice_norms(gradient: Tensor) -> Tensor:
     flat = gradient.detach().abs()
     flat = flat.flatten(1).amax(1) if flat.dim() > 1 and flat.numel() else flat.reshape(-1)
     return flat.to("cpu", torch.float64)
+
+
+def _is_any_faint(sizes: Sizes) -> bool:
+    """Whether some gradient that is not zero is small enough to be what rounding left of a larger one."""
+    largest = max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
+    return any(bool(((each > 0) & (each < _FAINT * largest)).any()) for each in sizes.values() if each is not None)
 
 
 def _has_own_loss(output: Any) -> bool:
