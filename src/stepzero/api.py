@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -15,14 +15,33 @@ from stepzero.core.limits import Limits
 from stepzero.core.outcome import Coverage, NotChecked, Report
 from stepzero.core.rule import NotJudged, Rule
 from stepzero.core.trace import UNREGISTERED, Trace
+from stepzero.measure import suspicion
 from stepzero.measure.layers import layer_table
 from stepzero.probe.build import build
 from stepzero.probe.capture import capture
+from stepzero.probe.counterfactual import redrawn
+from stepzero.probe.optimizer import optimizer_fact
 from stepzero.probe.poison import poison
 from stepzero.probe.subject import Subject, subject_of
-from stepzero.rules.causes import attribute
+from stepzero.probe.symmetry import symmetry
+from stepzero.probe.wake import wake
+from stepzero.rules.causes import attribute, candidates
 
 Progress = Callable[[str], None] | None
+
+_REPAIRED = 5
+"""Root causes tried by redrawing them, the likeliest first."""
+_ONE_FACTOR = frozenset(["SZ402", "SZ701"])
+"""Where redrawing one of the tensors named is the cure, and redrawing all would hide which."""
+
+
+@dataclass
+class _Judged:
+    """What the rules said."""
+
+    findings: list[Finding] = field(default_factory=list)
+    not_judged: list[NotChecked] = field(default_factory=list)
+    crashed: list[NotChecked] = field(default_factory=list)
 
 
 def check(
@@ -31,8 +50,8 @@ def check(
     loss: Any = None,
     target: Any = None,
     *,
-    optimizer: Any = None,  # noqa: ARG001 - of the contract; no rule judges updates yet
-    lr: float | None = None,  # noqa: ARG001 - of the contract; no rule judges updates yet
+    optimizer: Any = None,
+    lr: float | None = None,
     select: Iterable[str] | None = None,
     ignore: Iterable[str] | None = None,
     seed: int = 0,
@@ -51,8 +70,9 @@ def check(
         loss: ``callable(output)``, ``callable(output, target)``, a name such as ``"cross_entropy"``, or None: the
             model's own ``.loss``, else one inferred from the target, else random cotangents; the report says which.
         target: what the loss compares with.
-        optimizer: the optimizer training will use, if one is at hand; recorded for rules that judge updates.
-        lr: its first learning rate.
+        optimizer: the optimizer training will use, if one is at hand (instance, class or name): some symmetries
+            and some zeros last under one and not under another.
+        lr: its first learning rate, when it is not the optimizer's own.
         select: rule codes or prefixes to run (``"SZ1"``, ``"SZ305"``); all when None.
         ignore: rule codes or prefixes to leave out.
         seed: seed of every draw; two checks with one seed are equal.
@@ -74,13 +94,37 @@ def check(
     say = progress or (lambda _: None)
     subject = _subject(model, batch, loss, target, say, seed=seed, is_stand_in=batch_is_stand_in, name=name)
     observed = _observe(subject, {need for rule in chosen for need in rule.needs}, say)
+    observed = replace(observed, optimizer=optimizer_fact(optimizer, lr))
     say("judging")
-    return _report(observed, chosen, limits or Limits())
+    judged = _judged(observed, chosen, limits or Limits())
+    vanished = _vanished(subject, observed, judged, chosen, limits or Limits())
+    return _report(observed, judged, attribute(observed, judged.findings, vanished), chosen)
 
 
-def trace(model: Any, batch: Any = None, loss: Any = None, target: Any = None, *, seed: int = 0) -> Trace:
-    """Observe one forward and backward and return the Trace; arguments as in `check`."""
-    return capture(_subject(model, batch, loss, target, lambda _: None, seed=seed))
+PROBES = ("poison", "symmetry", "wake")
+"""Probes beyond the first pass."""
+
+
+def trace(
+    model: Any,
+    batch: Any = None,
+    loss: Any = None,
+    target: Any = None,
+    *,
+    seed: int = 0,
+    probes: Iterable[str] = (),
+) -> Trace:
+    """Observe one forward and backward and return the Trace; arguments as in `check`.
+
+    ``probes`` names further probes to run whether or not the first pass gives a reason: see `PROBES`.
+    """
+    wanted = tuple(probes)
+    if unknown := [name for name in wanted if name not in PROBES]:
+        raise ConfigError(
+            f"probes: no probe {unknown[0]!r}{did_you_mean(unknown[0], PROBES)}; known: {', '.join(PROBES)}"
+        )
+    subject = _subject(model, batch, loss, target, lambda _: None, seed=seed)
+    return _probed(capture(subject), subject, set(wanted), lambda _: None)
 
 
 def _subject(
@@ -101,11 +145,23 @@ def _subject(
 
 
 def _observe(subject: Subject, needs: set[str], say: Callable[[str], None]) -> Trace:
+    """The first pass, and those probes that a rule asks for and that the first pass gives a reason for."""
     say("one forward and one backward")
     observed = capture(subject)
-    if "poison" in needs:
+    reasons = {"poison": "asked for", "symmetry": suspicion.of_copies(observed), "wake": suspicion.of_sleep(observed)}
+    return _probed(observed, subject, {need for need in needs if reasons.get(need)}, say)
+
+
+def _probed(observed: Trace, subject: Subject, wanted: set[str], say: Callable[[str], None]) -> Trace:
+    if "poison" in wanted:
         say("building again in marked memory")
         observed = replace(observed, poison=poison(subject))
+    if "symmetry" in wanted and observed.has_backward:
+        say("telling units apart")
+        observed = replace(observed, symmetry=symmetry(subject))
+    if "wake" in wanted and observed.has_backward:
+        say("taking virtual steps")
+        observed = replace(observed, wake=wake(subject, observed))
     return observed
 
 
@@ -136,26 +192,62 @@ def _matches(rule: Rule, codes: tuple[str, ...]) -> bool:
     return any(rule.code.startswith(code) or rule.name == code for code in codes)
 
 
-def _report(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> Report:
-    findings: list[Finding] = []
-    not_judged: list[NotChecked] = []
-    crashed: list[NotChecked] = []
+def _judged(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> _Judged:
+    """Ask every rule; one that raises makes the check incomplete, and is never the user's problem."""
+    judged = _Judged()
     for rule in chosen:
         try:
             for said in rule.judge(observed, limits):
                 if isinstance(said, NotJudged):
-                    not_judged.append(NotChecked(f"{rule.code} {rule.name}", said.reason))
+                    judged.not_judged.append(NotChecked(f"{rule.code} {rule.name}", said.reason))
                 else:
-                    findings.append(_placed(said, observed))
-        except Exception as error:  # noqa: BLE001 - a crashed rule makes the check incomplete, never the user's problem
+                    judged.findings.append(_placed(said, observed))
+        except Exception as error:  # noqa: BLE001 - see above
             why = " ".join(f"the rule crashed: {type(error).__name__}: {error}".split())
-            crashed.append(NotChecked(f"{rule.code} {rule.name}", why))
-    explained = attribute(observed, findings)
+            judged.crashed.append(NotChecked(f"{rule.code} {rule.name}", why))
+    return judged
+
+
+def _vanished(
+    subject: Subject, observed: Trace, judged: _Judged, chosen: tuple[Rule, ...], limits: Limits
+) -> dict[str, frozenset[str]]:
+    """Redraw each candidate's place on a copy and measure again: which findings are gone? (catalogue 0.8)."""
+    gone: dict[str, frozenset[str]] = {}
+    needs = {need for rule in chosen for need in rule.needs} - {"poison"}
+    for candidate in candidates(observed, judged.findings)[:_REPAIRED]:
+        if any(candidate.id in each for each in gone.values()):
+            continue
+        places = (candidate.fix.parameter,) if candidate.code in _ONE_FACTOR and candidate.fix else candidate.where
+        try:
+            other = redrawn(subject, observed, places)
+            if other is None:
+                continue
+            repaired = replace(_observe(other, needs, lambda _: None), optimizer=observed.optimizer)
+            again = _judged(repaired, chosen, limits).findings
+        except Exception:  # noqa: BLE001 - the copy may fail in ways the model does not: then nothing is learnt
+            continue
+        gone[candidate.id] = frozenset(
+            finding.id for finding in judged.findings if finding is not candidate and not _is_among(finding, again)
+        )
+    return gone
+
+
+def _is_among(finding: Finding, others: list[Finding]) -> bool:
+    """Whether the same trouble is still there, at least in part of its place and at least as loud as a warning."""
+    return any(
+        other.code == finding.code
+        and (set(other.where) & set(finding.where) or not finding.where)
+        and RANK[other.severity] <= max(RANK[finding.severity], RANK["warning"])
+        for other in others
+    )
+
+
+def _report(observed: Trace, judged: _Judged, explained: tuple[Finding, ...], chosen: tuple[Rule, ...]) -> Report:
     return Report(
         model=observed.model,
         findings=tuple(sorted(explained, key=lambda finding: (RANK[finding.severity], finding.code, finding.where))),
         layers=layer_table(observed),
-        coverage=_coverage(observed, chosen, not_judged, crashed),
+        coverage=_coverage(observed, chosen, judged.not_judged, judged.crashed),
         loss=observed.loss.value,
         loss_note=observed.loss.note,
         conditions=observed.conditions,
@@ -170,12 +262,10 @@ def _report(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> Report
 
 
 def _placed(finding: Finding, observed: Trace) -> Finding:
-    """Add the source line of the module the finding sits in."""
+    """Add the source line of what the finding names first."""
     if finding.source_line or not finding.where:
         return finding
-    place = finding.where[0]
-    names = {fact.name: fact.module for fact in (*observed.parameters, *observed.buffers)}
-    return replace(finding, source_line=observed.source_line(names.get(place, place)))
+    return replace(finding, source_line=observed.source_line(finding.where[0]))
 
 
 def _coverage(

@@ -7,7 +7,6 @@ import pytest
 
 from stepzero.core.trace import GradientFact, Operation, ParameterUse, Signal, TensorFact, Trace
 from stepzero.core.vector import Vector
-from stepzero.measure.gain import gain_of
 from stepzero.measure.layers import law_std, layer_table, unit_shares, weight_use
 
 
@@ -21,7 +20,6 @@ def signal(rms: float = 1.0, **rest: Any) -> Signal:
 
 def operation(index: int, kind: str, *inputs: int, name: str = "", **rest: Any) -> Operation:
     rest.setdefault("forward", signal(index + 1.0))
-    rest.setdefault("gain", gain_of(name) if kind == "activation" else None)
     return Operation(index, name or kind, kind, "", 0, (8, 4), "float32", inputs=inputs, **rest)
 
 
@@ -123,6 +121,7 @@ def test_the_main_weight(slots: list[str], chosen: str | None) -> None:
     [
         (operation(1, "activation", name="relu"), math.sqrt(2) / 3),
         (operation(1, "activation", name="tanh"), 1.59254 / 3),
+        (operation(1, "activation", name="leaky_relu", attributes={"negative_slope": 1.0}), 1 / 3),
         (operation(1, "add", name="add"), 1 / 3),
         (None, 1 / 3),
     ],

@@ -61,6 +61,9 @@ def test_statistics_are_those_that_hooks_read(name: str) -> None:
         assert backward.rms == pytest.approx(float(gradient.square().mean().sqrt()), rel=1e-5)
         units = output.movedim(operation.unit_axis, -1).flatten(0, -2)
         assert list(forward.unit_mean) == pytest.approx(units.mean(0).tolist(), abs=1e-6)
+        assert bool(backward.units) == (operation.kind == "weighted")
+        if not backward.units:
+            continue
         arriving = gradient.movedim(operation.unit_axis, -1).flatten(0, -2)
         assert list(backward.unit_square) == pytest.approx(arriving.square().mean(0).tolist(), rel=1e-4)
 

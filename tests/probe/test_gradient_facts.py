@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from stepzero.core.trace import GradientFact
-from stepzero.probe.facts import gradient_fact, look_at_gradient
+from stepzero.probe.facts import gradient_fact, look_at_gradients
 from stepzero.probe.transfer import Ledger
 from tests.probe.observing import seeded
 
 
 def gradient(tensor: Tensor) -> GradientFact:
     ledger = Ledger()
-    ticket = look_at_gradient(ledger, tensor)
+    ticket = look_at_gradients(ledger, {"w": tensor})["w"]
     ledger.fetch()
     return gradient_fact(ledger, ticket, tensor.numel(), is_sparse=tensor.layout != torch.strided)
 

@@ -11,7 +11,9 @@ from functools import cached_property
 from typing import TypeAlias
 
 from stepzero.core import serial
+from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
+from stepzero.core.wake import NO_WAKE, WakeFact
 
 Attribute: TypeAlias = int | float | bool | str | tuple[int, ...] | None
 """A call-time setting of an operation: stride, groups, equation, probability."""
@@ -26,6 +28,9 @@ UNREGISTERED = (
 @dataclass(frozen=True, slots=True)
 class Signal:
     """Streamed statistics of one tensor, read on its unit axis from a bounded sample of positions.
+
+    Gradients are told apart by unit at weighted operations, products and attention; elsewhere only their ``rms`` is
+    known, ``units`` is 0, ``mean`` is NaN and the Vectors are empty.
 
     ``rows`` positions were read (batch entries x places), ``samples`` of them distinct batch entries. Each Vector
     has one number per unit; ``fingerprint`` has ``projections`` numbers per unit, projection-major: random
@@ -191,6 +196,8 @@ class TensorFact:
     """Every element of a floating-point parameter with one axis and at most 4,096 of them; else empty."""
     changes_output: bool | None = None
     """For parameters without a gradient: whether redrawing them changes the output; None when not tried."""
+    source_line: str | None = None
+    """``path:line`` that assigned it, when that was after its module was made."""
 
     @property
     def is_constant(self) -> bool:
@@ -285,6 +292,19 @@ class PoisonFact:
 
 
 @dataclass(frozen=True, slots=True)
+class OptimizerFact:
+    """The optimizer training will use, as far as it was told; ``name`` is empty when nothing was."""
+
+    name: str = ""
+    lr: float | None = None
+    eps: float | None = None
+    is_adaptive: bool = False
+    """Whether an update is divided by the gradient's own size (Adam, RMSprop, Adagrad, Lion and their like)."""
+    coupled_decay: float = 0.0
+    """Weight decay added to the gradient, as opposed to taken off the weight."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """One model on one batch, observed."""
 
@@ -298,6 +318,9 @@ class Trace:
     poison: PoisonFact = PoisonFact(ran=False, reason="not requested")
     lost_writes: tuple[LostWrite, ...] = ()
     """Of the factory; empty when stepzero did not call one."""
+    symmetry: SymmetryFact = NO_SYMMETRY
+    wake: WakeFact = NO_WAKE
+    optimizer: OptimizerFact = OptimizerFact()
     batch_size: int | None = None
     has_forward: bool = False
     has_backward: bool = False
@@ -335,8 +358,9 @@ class Trace:
         return (operation for operation in self.operations if operation.kind == "weighted" and operation.from_input)
 
     def source_line(self, path: str) -> str | None:
-        """Source line of the module at ``path``, or of its nearest parent that has one."""
+        """Source line of the parameter or module at ``path``, or of its nearest parent that has one."""
         lines = {module.path: module.source_line for module in self.modules}
+        lines |= {fact.name: fact.source_line for fact in self.parameters}
         while path and not lines.get(path):
             path = path.rpartition(".")[0]
         return lines.get(path)

@@ -22,6 +22,7 @@ from stepzero.probe.recorder import Recorder
 from stepzero.probe.restore import (
     Guard,
     Snapshot,
+    deeper_calls,
     preserved_randomness,
     preserved_state,
     seed_everything,
@@ -52,7 +53,7 @@ def capture(subject: Subject) -> Trace:
     Raises whatever the user's own code raised, with a note naming the module it died in, and `StepzeroError` for
     inputs that cannot be used. The model, the batch and all global state are bit-identical afterwards either way.
     """
-    with without_collection():
+    with without_collection(), deeper_calls():
         return _capture(subject)
 
 
@@ -96,7 +97,7 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(eager())
-        stack.enter_context(_module_path(recorder))
+        stack.enter_context(module_path(recorder))
         stack.enter_context(_custom_functions(recorder))
         for name, tensor in named:
             recorder.add_input(name, tensor)
@@ -135,10 +136,14 @@ def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) ->
         gradients = opened(torch.autograd.grad)(value, [parameter for _, parameter in named], allow_unused=True)
     run.has_backward = True
     with torch._C.DisableTorchFunction():
-        for (name, _), gradient in zip(named, gradients, strict=True):
-            if gradient is not None and gradient.numel():
-                ticket = facts.look_at_gradient(ledger, gradient)
-                run.gradients[name] = (ticket, gradient.numel(), gradient.layout != torch.strided)
+        arrived = {
+            name: gradient
+            for (name, _), gradient in zip(named, gradients, strict=True)
+            if gradient is not None and gradient.numel()
+        }
+        for name, ticket in facts.look_at_gradients(ledger, arrived).items():
+            gradient = arrived[name]
+            run.gradients[name] = (ticket, gradient.numel(), gradient.layout != torch.strided)
 
 
 def set_modes(model: nn.Module) -> list[str]:
@@ -189,7 +194,8 @@ def _followable(module: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _module_path(recorder: Recorder) -> Iterator[None]:
+def module_path(recorder: Recorder) -> Iterator[None]:
+    """Tell the recorder which module is running, by global hooks that leave none behind."""
     handles = (
         hooks.register_module_forward_pre_hook(recorder.enter_module),
         hooks.register_module_forward_hook(recorder.leave_module),

@@ -91,11 +91,14 @@ def preserved_randomness() -> Iterator[None]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the generators of the CPU and of every device in use; call only with randomness preserved.
+    """Seed `random`, numpy's global generator and those of torch; call only with randomness preserved.
 
     Not `torch.manual_seed`: on a machine whose devices are not in use yet that queues a seeding for later, which
     would change the user's draws after the check.
     """
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy.random"):
+        numpy.seed(seed % 2**32)  # numpy takes 32 bits
     torch.default_generator.manual_seed(seed)
     for module in (torch.cuda, torch.xpu):
         if module.is_initialized():
@@ -117,16 +120,24 @@ def without_collection() -> Iterator[None]:
 
 
 @contextmanager
+def deeper_calls() -> Iterator[None]:
+    """Double the recursion limit: global hooks put more Python frames on a module's call, and no model may feel it."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(2 * limit)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
+
+
+@contextmanager
 def preserved_state() -> Iterator[None]:
     """Restore grad mode, autocast, determinism, default dtype and backend flags of this thread."""
     autocast = {
         device: (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device)) for device in ("cpu", "cuda")
     }
     cache, grad = torch.is_autocast_cache_enabled(), torch.is_grad_enabled()
-    deterministic, warn_only = (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
+    deterministic, warn_only = _determinism()
     cudnn = torch.backends.cudnn
     flags = (cudnn.enabled, cudnn.benchmark, cudnn.deterministic)
     precision, dtype = torch.get_float32_matmul_precision(), torch.get_default_dtype()
@@ -138,12 +149,18 @@ def preserved_state() -> Iterator[None]:
             torch.set_autocast_dtype(device, kind)
         torch.set_autocast_cache_enabled(cache)
         torch.set_grad_enabled(grad)
-        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        if (deterministic, warn_only) != _determinism():
+            # Asked for only then: torch's own setter imports its compiler, 70 MB and more than a second.
+            torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
         if flags != (cudnn.enabled, cudnn.benchmark, cudnn.deterministic):
             cudnn.enabled, cudnn.benchmark, cudnn.deterministic = flags
         if precision != torch.get_float32_matmul_precision():
             torch.set_float32_matmul_precision(precision)
         torch.set_default_dtype(dtype)
+
+
+def _determinism() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
 
 
 class _Saved(NamedTuple):

@@ -60,15 +60,19 @@ class Sampler:
         a sequence, every second pixel before a strided convolution.
         """
         sample = rows_of(tensor, plan)
-        measured = Measured(plan, is_forward, has_range or has_off, has_off, numel=tensor.numel())
-        if not is_forward:
-            norm = torch.linalg.vector_norm(tensor, dtype=_ROUNDED.get(tensor.dtype))
-            self._norms.setdefault((norm.device, norm.dtype), []).append((measured, norm))
+        measured = Measured(plan, is_forward, has_range or has_off, has_off) if is_forward else self.weigh(tensor, plan)
         key = (plan, is_forward, measured.has_range, has_off, sample.device, sample.dtype)
         self._groups.setdefault(key, []).append((measured, sample))
         self._pending += plan.rows * plan.units
         if self._pending > PENDING:
             self.flush()
+        return measured
+
+    def weigh(self, gradient: Tensor, plan: Plan) -> Measured:
+        """Take the norm of a whole gradient and nothing by unit."""
+        norm = torch.linalg.vector_norm(gradient, dtype=_ROUNDED.get(gradient.dtype))
+        measured = Measured(plan, is_forward=False, numel=gradient.numel())
+        self._norms.setdefault((norm.device, norm.dtype), []).append((measured, norm))
         return measured
 
     def flush(self) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
+from stepzero.core.trace import Attribute
 from stepzero.measure.sampling import plan_of, rows_of, wide
 from stepzero.measure.sharpness import logits_of, spread_over_keys
 from stepzero.probe.nodes import Record
@@ -12,6 +13,34 @@ from stepzero.probe.vocabulary import BOUNDED, Spec
 
 _SAMPLES, _KEYS = 8, 1024
 """Batch entries and keys whose logits are worked out again behind a fused attention."""
+_SETTINGS: dict[str, tuple[tuple[str, int, str, float | str | None], ...]] = {
+    "leaky_relu": (("negative_slope", 1, "negative_slope", 0.01),),
+    "rrelu": (("lower", 1, "lower", 1 / 8), ("upper", 2, "upper", 1 / 3)),
+    "elu": (("alpha", 1, "alpha", 1.0),),
+    "celu": (("alpha", 1, "alpha", 1.0),),
+    "gelu": (("approximate", 1, "approximate", "none"),),
+    "softplus": (("beta", 1, "beta", 1.0), ("threshold", 2, "threshold", 20.0)),
+    "hardshrink": (("lambd", 1, "lambd", 0.5),),
+    "softshrink": (("lambd", 1, "lambd", 0.5),),
+    "threshold": (("threshold", 1, "threshold", None), ("value", 2, "value", None)),
+    "hardtanh": (("min", 1, "min_val", -1.0), ("max", 2, "max_val", 1.0)),
+    "relu6": (("min", 9, "", 0.0), ("max", 9, "", 6.0)),
+    **dict.fromkeys(["clamp", "clip"], (("min", 1, "min", None), ("max", 2, "max", None))),
+    "clamp_min": (("min", 1, "min", None), ("max", 9, "", None)),
+    "clamp_max": (("min", 9, "", None), ("max", 1, "max", None)),
+}
+"""Of an elementwise function: attribute, position and name of the argument, value when it is not given."""
+_REDUCTIONS = ("none", "mean", "sum")
+"""As the functions below torch.nn.functional count them."""
+_REDUCTION_AT = {
+    **dict.fromkeys(["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "soft_margin_loss", "kl_div"], 2),
+    **dict.fromkeys(["multilabel_margin_loss"], 2),
+    **dict.fromkeys(["cross_entropy", "nll_loss", "binary_cross_entropy", "hinge_embedding_loss"], 3),
+    **dict.fromkeys(["binary_cross_entropy_with_logits", "cosine_embedding_loss", "margin_ranking_loss"], 4),
+    **dict.fromkeys(["ctc_loss", "multi_margin_loss", "poisson_nll_loss"], 5),
+    "triplet_margin_loss": 7,
+}
+"""Where they take it by position; torch.nn.functional passes it on by name, however it was called."""
 
 
 def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -30,8 +59,28 @@ def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, An
     elif spec.name == "scaled_dot_product_attention":
         scale = kwargs.get("scale", args[6] if len(args) > 6 else None)
         record.attributes["scale"] = float(scale) if isinstance(scale, int | float) else None
+    elif spec.kind == "dropout":
+        share = argument(args, kwargs, 1, "p", 0.5)
+        record.attributes["p"] = float(share) if isinstance(share, int | float) else None
     elif spec.name in BOUNDED:
         record.attributes["bounded"] = True
+    elif spec.name in _SETTINGS:
+        for key, position, name, default in _SETTINGS[spec.name]:
+            record.attributes[key] = _plain(argument(args, kwargs, position, name, default))
+
+
+def _plain(value: Any) -> Attribute:
+    """A number or a word; None for tensors, whose values are on the device."""
+    return float(value) if isinstance(value, int | float) else value if isinstance(value, str) else None
+
+
+def _reduction(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Mean, sum, none...; also from the two flags that came before the word."""
+    average, reduce = kwargs.get("size_average"), kwargs.get("reduce")
+    if average is not None or reduce is not None:
+        return "none" if reduce is False else "sum" if average is False else "mean"
+    value = argument(args, kwargs, _REDUCTION_AT.get(name, len(args)), "reduction", "mean")
+    return _REDUCTIONS[value] if isinstance(value, int) else str(value)
 
 
 def _read_padding_row(record: Record, padding: Any, table: Any) -> None:
@@ -78,7 +127,7 @@ def _keep_spread(record: Record, logits: Tensor) -> None:
 def read_loss(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Classes, targets and spread of the logits of a classification loss."""
     logits, target = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "target")
-    record.attributes["reduction"] = str(kwargs.get("reduction", "mean"))
+    record.attributes["reduction"] = _reduction(spec.name, args, kwargs)
     if not isinstance(logits, Tensor) or spec.name not in (
         "cross_entropy",
         "nll_loss",
@@ -91,7 +140,9 @@ def read_loss(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[st
     record.attributes["num_classes"] = logits.shape[axis] if logits.dim() else 1
     record.attributes["hard_targets"] = isinstance(target, Tensor) and not target.is_floating_point()
     record.attributes["is_weighted"] = argument(args, kwargs, 2, "weight") is not None
-    record.attributes["smoothing"] = float(kwargs.get("label_smoothing", 0.0))
+    record.attributes["smoothing"] = (
+        float(argument(args, kwargs, 5, "label_smoothing", 0.0)) if spec.name == "cross_entropy" else 0.0
+    )
     plan = plan_of(tuple(logits.shape), axis)
     if plan is None:
         return

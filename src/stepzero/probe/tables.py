@@ -25,6 +25,8 @@ class Tables:
 
     def signal(self, measured: Measured) -> Signal:
         """The frozen statistics of one sample."""
+        if measured.ticket < 0:
+            return self._weighed(measured)
         plan, width = measured.plan, measured.plan.units
         height = _height(measured)
         data, group_means, group_ranges = self._group(measured, height)
@@ -55,6 +57,24 @@ class Tables:
             nonfinite=not is_finite,
         )
 
+    def _weighed(self, measured: Measured) -> Signal:
+        """A gradient of which the size is known and nothing by unit."""
+        rms, is_finite = self._rms(measured, math.nan, 0.0)
+        return Signal(
+            rows=measured.plan.rows,
+            samples=measured.plan.samples,
+            units=0,
+            rms=rms,
+            mean=math.nan,
+            low=None,
+            high=None,
+            batch_share=None,
+            unit_mean=NONE,
+            unit_square=NONE,
+            fingerprint=NONE,
+            nonfinite=not is_finite,
+        )
+
     def _rms(self, measured: Measured, sample_square: float, sample_mean: float) -> tuple[float, bool]:
         """Of the whole gradient, else of the sample, which also steps in where squares under- or overflow."""
         ticket, place = measured.norm
@@ -66,7 +86,7 @@ class Tables:
         if math.isnan(norm) or not math.isfinite(sample_mean):
             return norm, False
         if norm == 0.0 or math.isinf(norm):
-            return math.sqrt(sample_square), True
+            return (norm if math.isnan(sample_square) else math.sqrt(sample_square)), True
         return norm / math.sqrt(measured.numel), True
 
     def _slopes(self, measured: Measured, row: Callable[[int], Vector]) -> tuple[Vector, Vector]:

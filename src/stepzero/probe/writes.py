@@ -84,6 +84,8 @@ def _place(result: _Result, paths: dict[int, str]) -> tuple[str, tuple[str, ...]
     if path is None or not isinstance(result.owner, nn.Module):
         return None
     raw = tuple(f"{path}.{name}" for name, _ in result.owner.named_parameters(recurse=False))
+    if not raw:
+        return None
     return path.replace("parametrizations.", "", 1), raw
 
 

@@ -6,15 +6,21 @@ from stepzero.rules.batch.skipped_module import skipped_module
 from stepzero.rules.bias.bias_behind_dead_units import bias_behind_dead_units
 from stepzero.rules.bias.dominant_bias import dominant_bias
 from stepzero.rules.bias.live_padding_row import live_padding_row
+from stepzero.rules.bias.redundant_parameter import redundant_parameter
 from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dimensional_relu
 from stepzero.rules.distributed.identical_shards import identical_shards
+from stepzero.rules.gradient.cut_gradient import cut_gradient
+from stepzero.rules.gradient.delayed_parameter import delayed_parameter
 from stepzero.rules.gradient.gradient_drift import gradient_drift
+from stepzero.rules.gradient.slow_wake_up import slow_wake_up
+from stepzero.rules.gradient.stuck_parameter import stuck_parameter
 from stepzero.rules.gradient.unused_parameter import unused_parameter
 from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
 from stepzero.rules.memory.write_without_effect import write_without_effect
+from stepzero.rules.output.constant_output import constant_output
 from stepzero.rules.output.double_activation import double_activation
 from stepzero.rules.output.loud_head import loud_head
 from stepzero.rules.output.non_finite_loss import non_finite_loss
@@ -26,7 +32,15 @@ from stepzero.rules.signal.residual_growth import residual_growth
 from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.sharp_attention import sharp_attention
 from stepzero.rules.signal.signal_drift import signal_drift
+from stepzero.rules.structure.dead_product import dead_product
 from stepzero.rules.symmetry.constant_weight import constant_weight
+from stepzero.rules.symmetry.equal_rows import equal_rows
+from stepzero.rules.symmetry.identical_heads import identical_heads
+from stepzero.rules.symmetry.identical_layers import identical_layers
+from stepzero.rules.symmetry.identical_siblings import identical_siblings
+from stepzero.rules.symmetry.lumped_units import lumped_units
+from stepzero.rules.symmetry.proportional_units import proportional_units
+from stepzero.rules.symmetry.twin_units import twin_units
 
 ALL: tuple[Rule, ...] = (
     non_finite_value,
@@ -34,7 +48,14 @@ ALL: tuple[Rule, ...] = (
     outlier_value,
     unmaterialised_tensor,
     write_without_effect,
+    twin_units,
+    lumped_units,
+    equal_rows,
+    proportional_units,
     constant_weight,
+    identical_siblings,
+    identical_heads,
+    identical_layers,
     signal_drift,
     off_law_scale,
     saturated_units,
@@ -44,14 +65,21 @@ ALL: tuple[Rule, ...] = (
     norm_off_identity,
     narrow_deep_stack,
     gradient_drift,
+    stuck_parameter,
+    delayed_parameter,
+    slow_wake_up,
     unused_parameter,
+    cut_gradient,
     loud_head,
     double_activation,
+    constant_output,
     non_finite_loss,
     dominant_bias,
     bias_behind_dead_units,
+    redundant_parameter,
     live_padding_row,
     zero_bias_low_dimensional_relu,
+    dead_product,
     identical_shards,
     raw_input,
     skipped_module,

@@ -39,7 +39,7 @@ def write_without_effect(trace: Trace, limits: Limits) -> Verdict:
         model[0].weight.data.normal_(0.0, 0.01)
         return model, torch.randn(64, 32)
 
-    expected = ("0.weight",)
+    expected = ("0.parametrizations.weight.original1",)
 
     Good
     ----
@@ -70,14 +70,14 @@ def write_without_effect(trace: Trace, limits: Limits) -> Verdict:
             code="SZ108",
             name="write-without-effect",
             severity="warning",
-            where=(lost.name, *lost.raw),
+            where=lost.raw,
             message=f"{lost.name} was written {times}, and every forward computes it anew from {raw}",
             value=float(lost.count),
             limit=0.0,
             unit="writes",
             evidence="fact",
             cause="write-without-effect",
-            fix=Fix("draw before the parametrisation, or assign the drawn tensor back", parameter=lost.name),
+            fix=Fix("draw before the parametrisation, or assign the drawn tensor back", parameter=lost.raw[-1]),
             citation="jik876/hifi-gan#145",
         )
 
