@@ -15,11 +15,14 @@ from stepzero.core.limits import Limits
 from stepzero.core.outcome import Coverage, NotChecked, Report
 from stepzero.core.rule import NotJudged, Rule
 from stepzero.core.trace import UNREGISTERED, Trace
+from stepzero.measure import suspicion
 from stepzero.measure.layers import layer_table
 from stepzero.probe.build import build
 from stepzero.probe.capture import capture
+from stepzero.probe.optimizer import optimizer_fact
 from stepzero.probe.poison import poison
 from stepzero.probe.subject import Subject, subject_of
+from stepzero.probe.symmetry import symmetry
 from stepzero.rules.causes import attribute
 
 Progress = Callable[[str], None] | None
@@ -31,8 +34,8 @@ def check(
     loss: Any = None,
     target: Any = None,
     *,
-    optimizer: Any = None,  # noqa: ARG001 - of the contract; no rule judges updates yet
-    lr: float | None = None,  # noqa: ARG001 - of the contract; no rule judges updates yet
+    optimizer: Any = None,
+    lr: float | None = None,
     select: Iterable[str] | None = None,
     ignore: Iterable[str] | None = None,
     seed: int = 0,
@@ -51,8 +54,9 @@ def check(
         loss: ``callable(output)``, ``callable(output, target)``, a name such as ``"cross_entropy"``, or None: the
             model's own ``.loss``, else one inferred from the target, else random cotangents; the report says which.
         target: what the loss compares with.
-        optimizer: the optimizer training will use, if one is at hand; recorded for rules that judge updates.
-        lr: its first learning rate.
+        optimizer: the optimizer training will use, if one is at hand (instance, class or name): some symmetries
+            and some zeros last under one and not under another.
+        lr: its first learning rate, when it is not the optimizer's own.
         select: rule codes or prefixes to run (``"SZ1"``, ``"SZ305"``); all when None.
         ignore: rule codes or prefixes to leave out.
         seed: seed of every draw; two checks with one seed are equal.
@@ -74,13 +78,35 @@ def check(
     say = progress or (lambda _: None)
     subject = _subject(model, batch, loss, target, say, seed=seed, is_stand_in=batch_is_stand_in, name=name)
     observed = _observe(subject, {need for rule in chosen for need in rule.needs}, say)
+    observed = replace(observed, optimizer=optimizer_fact(optimizer, lr))
     say("judging")
     return _report(observed, chosen, limits or Limits())
 
 
-def trace(model: Any, batch: Any = None, loss: Any = None, target: Any = None, *, seed: int = 0) -> Trace:
-    """Observe one forward and backward and return the Trace; arguments as in `check`."""
-    return capture(_subject(model, batch, loss, target, lambda _: None, seed=seed))
+PROBES = ("poison", "symmetry", "wake")
+"""Probes beyond the first pass."""
+
+
+def trace(
+    model: Any,
+    batch: Any = None,
+    loss: Any = None,
+    target: Any = None,
+    *,
+    seed: int = 0,
+    probes: Iterable[str] = (),
+) -> Trace:
+    """Observe one forward and backward and return the Trace; arguments as in `check`.
+
+    ``probes`` names further probes to run whether or not the first pass gives a reason: see `PROBES`.
+    """
+    wanted = tuple(probes)
+    if unknown := [name for name in wanted if name not in PROBES]:
+        raise ConfigError(
+            f"probes: no probe {unknown[0]!r}{did_you_mean(unknown[0], PROBES)}; known: {', '.join(PROBES)}"
+        )
+    subject = _subject(model, batch, loss, target, lambda _: None, seed=seed)
+    return _probed(capture(subject), subject, set(wanted), lambda _: None)
 
 
 def _subject(
@@ -101,11 +127,20 @@ def _subject(
 
 
 def _observe(subject: Subject, needs: set[str], say: Callable[[str], None]) -> Trace:
+    """The first pass, and those probes that a rule asks for and that the first pass gives a reason for."""
     say("one forward and one backward")
     observed = capture(subject)
-    if "poison" in needs:
+    reasons = {"poison": "asked for", "symmetry": suspicion.of_copies(observed), "wake": suspicion.of_sleep(observed)}
+    return _probed(observed, subject, {need for need in needs if reasons.get(need)}, say)
+
+
+def _probed(observed: Trace, subject: Subject, wanted: set[str], say: Callable[[str], None]) -> Trace:
+    if "poison" in wanted:
         say("building again in marked memory")
         observed = replace(observed, poison=poison(subject))
+    if "symmetry" in wanted and observed.has_backward:
+        say("telling units apart")
+        observed = replace(observed, symmetry=symmetry(subject))
     return observed
 
 

@@ -9,6 +9,11 @@ RANK: dict[str, int] = {"error": 0, "warning": 1, "info": 2}
 """Order of severities, worst first."""
 
 
+def lowered(severity: Severity) -> Severity:
+    """One severity quieter; a note stays a note."""
+    return "warning" if severity == "error" else "info"
+
+
 @dataclass(frozen=True, slots=True)
 class Fix:
     """A remedy as data; ``is_safe`` only when it redraws values made by this very initialisation."""

@@ -23,6 +23,10 @@ class Limits:
         8, unit="elements", source="smaller matrices can be constant by chance (SZ206)"
     )
     constant_fingerprint: float = limit(1e-5, unit="of the rms", source="float32 sums of a few thousand terms (SZ206)")
+    rows_rank_share: float = limit(
+        0.5, unit="directions a unit", source="more start the second step from generic rows (SZ203)"
+    )
+    scaled_error_share: float = limit(0.5, unit="share of units", source="most of the layer is redundant (SZ204)")
     outlier_false_call: float = limit(1e-6, unit="probability a tensor", source="Gaussian tail over n elements (SZ103)")
     outlier_min_elements: float = limit(16, unit="elements", source="too few to estimate a deviation (SZ103)")
     outlier_subnormal_share: float = limit(0.05, unit="share of elements", source="pytorch/pytorch#155588 (SZ103)")

@@ -36,6 +36,10 @@ class LayerRow:
     gradient_to_weight: float | None
     """rms of the gradient over rms of the weight."""
     calls: int = 1
+    distinct: int | None = None
+    """Units that differ from all others: effective width times ``units``; None when copies were not looked for."""
+    wakes: int | None = None
+    """Virtual step at which a gradient first reaches the weight, 0 for the start; None when never, or not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 Level: TypeAlias = Literal["twins", "lumped", "rows", "mirrored", "scaled"]
 """twins and lumped: equal responses and equal gradients, with equal rows or not; rows: equal rows, different
-gradients; mirrored: factor -1 in both; scaled: a positive factor in the responses, its inverse in the gradients."""
+gradients; mirrored: factor -1 in both; scaled: one positive factor in responses and gradients alike."""
 
 FOREVER: frozenset[Level] = frozenset(["twins", "lumped", "mirrored"])
 """Levels that plain gradient training keeps whatever the data, the loss and the order of batches."""
@@ -35,8 +35,8 @@ class UnitBlock:
     step: int = 0
     """Virtual step at which both responses and gradients could be compared; 0 is the start itself."""
     confirmed: str = ""
-    """How it is known that equality now is equality later: ``columns`` (all consumers' weights agree), ``sums`` (they
-    agree summed over the blocks) or ``steps`` (virtual optimizer steps kept it)."""
+    """Which virtual optimizer steps kept the relation: ``elementwise`` (every update that treats all entries alike,
+    coupled weight decay under Adam included), ``linear`` (plain gradient steps and Adam alone), empty for rows."""
 
     @property
     def size(self) -> int:
@@ -79,3 +79,7 @@ class SymmetryFact:
     siblings: tuple[Siblings, ...] = ()
     breakers: tuple[str, ...] = ()
     """What would tell copies apart in training, in words: 'dropout 0.1 at encoder.drop'."""
+
+
+NO_SYMMETRY = SymmetryFact(ran=False)
+"""The probe was not asked for, or the first pass gave no reason to run it."""

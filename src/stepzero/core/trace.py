@@ -11,7 +11,9 @@ from functools import cached_property
 from typing import TypeAlias
 
 from stepzero.core import serial
+from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
+from stepzero.core.wake import NO_WAKE, WakeFact
 
 Attribute: TypeAlias = int | float | bool | str | tuple[int, ...] | None
 """A call-time setting of an operation: stride, groups, equation, probability."""
@@ -273,6 +275,19 @@ class PoisonFact:
 
 
 @dataclass(frozen=True, slots=True)
+class OptimizerFact:
+    """The optimizer training will use, as far as it was told; ``name`` is empty when nothing was."""
+
+    name: str = ""
+    lr: float | None = None
+    eps: float | None = None
+    is_adaptive: bool = False
+    """Whether an update is divided by the gradient's own size (Adam, RMSprop, Adagrad, Lion and their like)."""
+    coupled_decay: float = 0.0
+    """Weight decay added to the gradient, as opposed to taken off the weight."""
+
+
+@dataclass(frozen=True, slots=True)
 class Trace:
     """One model on one batch, observed."""
 
@@ -284,6 +299,9 @@ class Trace:
     inputs: tuple[InputFact, ...] = ()
     loss: LossFact = LossFact("none", "none", None)
     poison: PoisonFact = PoisonFact(ran=False, reason="not requested")
+    symmetry: SymmetryFact = NO_SYMMETRY
+    wake: WakeFact = NO_WAKE
+    optimizer: OptimizerFact = OptimizerFact()
     batch_size: int | None = None
     has_forward: bool = False
     has_backward: bool = False

@@ -68,3 +68,7 @@ class WakeFact:
     """(stuck parameter, parameter whose redraw alone wakes it)."""
     output_is_constant: bool = False
     """Whether redrawing every parameter by its law leaves the output as it is."""
+
+
+NO_WAKE = WakeFact(ran=False)
+"""The probe was not asked for, or the first pass gave no reason to run it."""

@@ -53,13 +53,14 @@ def _row(trace: Trace, operation: Operation, use: ParameterUse, fact: TensorFact
     flat, dead = unit_shares(consumer) if consumer is not None else (None, None)
     law, std = law_std(operation, use, consumer), fact.std if fact else None
     gradient = fact.gradient if fact else None
+    units = operation.shape[operation.unit_axis] if operation.unit_axis is not None else None
     return LayerRow(
         operation=operation.index,
         path=use.parameter,
         name=operation.name,
         shape=use.shape,
         fan_in=use.fan_in,
-        units=operation.shape[operation.unit_axis] if operation.unit_axis is not None else None,
+        units=units,
         weight_std=std,
         law_ratio=std / law if law and std is not None else None,
         consumer=operation.consumer,
@@ -69,4 +70,22 @@ def _row(trace: Trace, operation: Operation, use: ParameterUse, fact: TensorFact
         flat_share=flat,
         dead_share=dead,
         gradient_to_weight=gradient.rms / fact.rms if gradient and fact and fact.rms else None,
+        distinct=_distinct(trace, use, units),
+        wakes=_wakes(trace, fact),
     )
+
+
+def _distinct(trace: Trace, use: ParameterUse, units: int | None) -> int | None:
+    """As the symmetry probe counted, else all: without a reason to run it, the first pass told every unit apart."""
+    if trace.symmetry.ran:
+        return next((width.distinct for width in trace.symmetry.widths if width.parameter == use.parameter), None)
+    return units if trace.has_backward and not trace.symmetry.reason else None
+
+
+def _wakes(trace: Trace, fact: TensorFact | None) -> int | None:
+    if fact is None or fact.gradient is None or not fact.requires_grad:
+        return None
+    found = next((each for each in trace.wake.parameters if each.parameter == fact.name), None)
+    if found is not None:
+        return None if found.stuck == found.slices else found.delay
+    return 0 if fact.gradient.norm > 0 else None

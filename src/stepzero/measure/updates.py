@@ -1,4 +1,4 @@
-"""How far the first step of plain gradient descent moves a parameter, relative to its size."""
+"""What the first updates do: how far they move a parameter, and which symmetries they keep."""
 
 from collections.abc import Iterable
 
@@ -14,3 +14,15 @@ def extreme_updates(trace: Trace, names: Iterable[str], lr: float) -> tuple[floa
         if fact.name in wanted and fact.gradient is not None and fact.rms > 0.0
     ]
     return (min(updates), max(updates)) if updates else None
+
+
+def is_adaptive(trace: Trace) -> bool:
+    """Whether the optimizer told divides an update by the gradient's own size."""
+    return trace.optimizer.is_adaptive
+
+
+def breaks_sums(trace: Trace) -> str:
+    """Words for an update that is nonlinear in single weights, so that equal sums part; empty when none was told."""
+    if trace.optimizer.is_adaptive and trace.optimizer.coupled_decay:
+        return f"{trace.optimizer.name} with weight decay {trace.optimizer.coupled_decay:g} in the gradient"
+    return ""

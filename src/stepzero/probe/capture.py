@@ -96,7 +96,7 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
         stack.enter_context(torch.inference_mode(mode=False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(eager())
-        stack.enter_context(_module_path(recorder))
+        stack.enter_context(module_path(recorder))
         stack.enter_context(_custom_functions(recorder))
         for name, tensor in named:
             recorder.add_input(name, tensor)
@@ -193,7 +193,8 @@ def _followable(module: Any) -> Iterator[None]:
 
 
 @contextmanager
-def _module_path(recorder: Recorder) -> Iterator[None]:
+def module_path(recorder: Recorder) -> Iterator[None]:
+    """Tell the recorder which module is running, by global hooks that leave none behind."""
     handles = (
         hooks.register_module_forward_pre_hook(recorder.enter_module),
         hooks.register_module_forward_hook(recorder.leave_module),

@@ -22,6 +22,9 @@ def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, An
     elif spec.kind == "softmax":
         dim = argument(args, kwargs, 1, "dim", -1)
         record.attributes["dim"] = dim if isinstance(dim, int) else -1
+    elif spec.kind == "dropout":
+        share = argument(args, kwargs, 1, "p", 0.5)
+        record.attributes["p"] = float(share) if isinstance(share, int | float) else None
     elif spec.name in BOUNDED:
         record.attributes["bounded"] = True
 

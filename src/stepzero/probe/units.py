@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
+from stepzero.core.trace import ParameterUse
 from stepzero.probe import views
 from stepzero.probe.uses import flat_tensors
 
@@ -16,6 +17,10 @@ _REDUCTIONS = frozenset(
     ["mean", "sum", "amax", "amin", "logsumexp", "norm", "max", "min", "prod", "any", "all", "argmax"]
 )
 _LEFT = frozenset(["matmul", "mm", "bmm", "addmm", "baddbmm", "addbmm"])
+
+
+_PACKED = frozenset("lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell".split())
+"""Gates and layers share one call: its result has fewer units than the weight has rows."""
 
 
 def of_input(shape: tuple[int, ...]) -> int | None:
@@ -59,6 +64,39 @@ def of_result(
     if name in _REDUCTIONS and rank < len(source):
         return _after_reduction(_dims(args, kwargs), rank, len(source), axis)
     return axis if rank == len(source) else rank - 1
+
+
+def of_rows(name: str, args: tuple[Any, ...], use: ParameterUse, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Axes of a result of ``shape`` that run over the rows of the weight ``use``, in the order of the weight's axes.
+
+    A weight of several groups (experts, heads) has rows in each. None where that cannot be told.
+    """
+    own = [axis for axis, role in enumerate(use.axes) if role in ("out", "group")]
+    rank, width = len(shape), len(use.axes)
+    if name in _SPATIAL:
+        return (1 if rank == _SPATIAL[name] + 2 else 0,)
+    if name == "einsum":
+        axes = _of_einsum(args, use, own, rank)
+    elif name in ("tensordot", "grouped_mm") or name not in _LEFT:
+        own = [axis for axis in own if use.axes[axis] == "out"]
+        axes = tuple(range(rank - len(own), rank))
+    else:
+        last = rank - 2 if use.axes[-2:] == ("out", "in") and rank > 1 else rank - 1
+        axes = tuple(last if use.axes[axis] == "out" else rank - width + axis for axis in own)
+    is_whole = name in _PACKED or [shape[axis] for axis in axes or () if axis >= 0] == [use.shape[axis] for axis in own]
+    return axes if axes and is_whole and rank > 0 else None
+
+
+def _of_einsum(args: tuple[Any, ...], use: ParameterUse, own: list[int], rank: int) -> tuple[int, ...] | None:
+    equation = args[0].replace(" ", "") if args and isinstance(args[0], str) else ""
+    inputs, _, output = equation.partition("->")
+    for term, operand in zip(inputs.split(","), flat_tensors(args[1:]), strict=False):
+        letters = [term[axis] for axis in own if axis < len(term)]
+        if tuple(operand.shape) == use.shape and len(term) == len(use.axes) and all(each in output for each in letters):
+            tail = output.rpartition(".")[2]
+            if all(each in tail for each in letters):
+                return tuple(rank - len(tail) + tail.index(each) for each in letters)
+    return None
 
 
 def _is_of_one_axis(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -48,10 +48,17 @@ def _operation(row: LayerRow) -> str:
     return clean(row.name) + (f" x{row.calls}" if row.calls > 1 else "")
 
 
+def _units(row: LayerRow) -> str:
+    if row.units is None:
+        return "-"
+    return str(row.units) if row.distinct in (None, row.units) else f"{row.distinct} of {row.units}"
+
+
 COLUMNS = (
     Column("layer", lambda row: clean(row.path).removesuffix(".weight"), is_text=True),
     Column("op", _operation, is_text=True, leaves=1),
     Column("shape", lambda row: numbers.shape(row.shape)),
+    Column("units", _units, leaves=5, legend="how many units differ, of how many"),
     Column("fan in", lambda row: numbers.number(row.fan_in), leaves=2),
     Column("w std", lambda row: numbers.number(row.weight_std), legend="standard deviation of the weight"),
     Column("x law", lambda row: numbers.number(row.law_ratio), legend="w std over gain/sqrt(fan in), 1 = by the law"),

@@ -15,13 +15,27 @@ from stepzero.rules.signal.dead_units import dead_units
 from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.signal_drift import signal_drift
 from stepzero.rules.symmetry.constant_weight import constant_weight
+from stepzero.rules.symmetry.equal_rows import equal_rows
+from stepzero.rules.symmetry.identical_heads import identical_heads
+from stepzero.rules.symmetry.identical_layers import identical_layers
+from stepzero.rules.symmetry.identical_siblings import identical_siblings
+from stepzero.rules.symmetry.lumped_units import lumped_units
+from stepzero.rules.symmetry.proportional_units import proportional_units
+from stepzero.rules.symmetry.twin_units import twin_units
 
 ALL: tuple[Rule, ...] = (
     non_finite_value,
     unwritten_memory,
     outlier_value,
     unmaterialised_tensor,
+    twin_units,
+    lumped_units,
+    equal_rows,
+    proportional_units,
     constant_weight,
+    identical_siblings,
+    identical_heads,
+    identical_layers,
     signal_drift,
     saturated_units,
     dead_units,

@@ -1,0 +1,93 @@
+"""Does the first pass give a reason to run a probe? Float32 and few projections: enough to doubt, never to judge."""
+
+import torch
+from torch import Tensor
+
+from stepzero.core.trace import Operation, Signal, Trace
+from stepzero.core.vector import Vector
+from stepzero.measure.redundancy import equal_groups, parallel_groups
+from stepzero.measure.uses import WEIGHTS, weight_use
+
+_ALIKE = 1e-4
+"""Relative difference of two float32 fingerprints that could be one; four numbers agree so by chance in 1e-12."""
+_FAINT = 1e-6
+"""Gradients this far below the largest may be a cancelled sum."""
+
+
+def of_copies(trace: Trace) -> str:
+    """Why two units of this model may be copies; empty when the first pass tells all of them apart."""
+    if not trace.has_backward:
+        return ""
+    for operation in trace.weighted():
+        use = weight_use(operation)
+        if use is not None and operation.forward is not None and has_look_alikes(operation.forward):
+            return f"units of {use.parameter} respond alike"
+    names = repeated(trace)
+    return f"{names[0]} and {names[1]} hold the same numbers" if names else ""
+
+
+def has_look_alikes(signal: Signal) -> bool:
+    """Whether two units' fingerprints are equal or multiples of each other, both zero included."""
+    if signal.nonfinite or signal.units < 2 or not signal.projections:
+        return False
+    prints_UK = tensor_of(signal.fingerprint).view(-1, signal.units).T
+    squares = tensor_of(signal.unit_square)
+    num_zero = int((squares == 0).sum())
+    return num_zero > 1 or bool(equal_groups(prints_UK, _ALIKE)) or bool(parallel_groups(prints_UK, _ALIKE))
+
+
+def tensor_of(vector: Vector) -> Tensor:
+    """[n] float64; a copy."""
+    return torch.frombuffer(bytearray(vector.data), dtype=torch.float64) if vector.data else torch.zeros(0).double()
+
+
+def repeated(trace: Trace) -> tuple[str, ...]:
+    """Two weights of one shape with equal statistics, if there are any: probably equal content."""
+    seen: dict[tuple[object, ...], str] = {}
+    for fact in trace.parameters:
+        if len(fact.shape) < 2 or fact.is_constant or not fact.sample:
+            continue
+        key = (fact.shape, fact.low, fact.high, fact.mean, fact.std)
+        if key in seen:
+            return seen[key], fact.name
+        seen[key] = fact.name
+    return ()
+
+
+def of_sleep(trace: Trace) -> str:
+    """Why some parameter may not learn from here; empty when a gradient reaches every slice of every weight."""
+    if not trace.has_backward:
+        return ""
+    largest = max((fact.gradient.rms for fact in trace.parameters if fact.gradient is not None), default=0.0)
+    rows = _rows_explained(trace)
+    for fact in trace.parameters:
+        if not fact.requires_grad or not fact.numel:
+            continue
+        if fact.gradient is None:
+            if fact.is_used:
+                return f"{fact.name} has no gradient"
+        elif fact.gradient.norm == 0.0 or (fact.gradient.rms < _FAINT * largest and not fact.gradient.nonfinite):
+            return f"the gradient of {fact.name} is zero, or nearly"
+        elif len(fact.shape) > 1 and fact.gradient.zero_rows > rows.get(fact.name, 0):
+            return f"{fact.gradient.zero_rows} of {len(fact.gradient.row_norm)} rows of {fact.name} have no gradient"
+    return ""
+
+
+def _rows_explained(trace: Trace) -> dict[str, float]:
+    """Rows without a gradient for a plain reason: looked-up tables, and units that are off on the whole batch."""
+    explained: dict[str, float] = {}
+    for operation in trace.operations:
+        for use in operation.uses:
+            if use.slot == "table" or use.parameter not in explained:
+                off = float("inf") if use.slot == "table" else _num_off(trace, operation)
+                explained[use.parameter] = max(off, explained.get(use.parameter, 0.0))
+            if use.slot not in WEIGHTS:
+                explained[use.parameter] = float("inf")
+    return explained
+
+
+def _num_off(trace: Trace, operation: Operation) -> float:
+    consumer = trace.operations[operation.consumer_index] if operation.consumer_index is not None else None
+    if consumer is None or consumer.forward is None or not len(consumer.forward.off_share):
+        return 0.0
+    return float(sum(share >= 1.0 for share in consumer.forward.off_share.unpack()))

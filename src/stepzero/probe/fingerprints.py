@@ -1,0 +1,105 @@
+"""Fingerprints of every unit of every weight: random projections of its responses and of the gradients arriving there.
+
+Shapes: N positions (batch entries x places), U units, K projections.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stepzero.core.trace import ParameterUse
+from stepzero.measure.redundancy import projector
+from stepzero.probe import units
+from stepzero.probe.capture import module_path
+from stepzero.probe.nodes import Record
+from stepzero.probe.recorder import Recorder
+from stepzero.probe.restore import Guard
+from stepzero.probe.sampler import Sampler
+from stepzero.probe.transfer import Ledger
+from stepzero.probe.vocabulary import Spec
+
+_ROWS = frozenset(["weight", "table"])
+
+
+@dataclass(slots=True)
+class Visit:
+    """One operation's use of a weight."""
+
+    parameter: str
+    name: str
+    use: ParameterUse
+    positions: int
+    forward: Tensor
+    """[U, K]"""
+    backward: Tensor | None = None
+    """[U, K]; None while no gradient has arrived."""
+
+
+class UnitRecorder(Recorder):
+    """A recorder that measures nothing but the units of weighted operations, all of them and every position."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__(model, Guard(), Sampler(Ledger()))
+        self.visits: list[Visit] = []
+        self._call: tuple[Any, ...] = ()
+
+    def _record(self, spec: Spec, args: tuple[Any, ...], *rest: Any, **kwargs: Any) -> None:
+        self._call = args
+        super()._record(spec, args, *rest, **kwargs)
+
+    def _is_worth_measuring(self, record: Record) -> bool:
+        return record.kind == "weighted"
+
+    def _flatness(self, *_: Any) -> None:
+        return None
+
+    def _measure(self, record: Record, tensor: Tensor, _: object = None) -> None:
+        if record.kind != "weighted":
+            return
+        use = next((use for use in record.uses if use.slot in _ROWS), None)
+        axes = units.of_rows(record.name, self._call, use, record.shape) if use is not None else None
+        if use is None or axes is None or tensor.is_complex():
+            return
+        forward = _projected(tensor.detach(), axes)
+        visit = Visit(use.parameter, record.name, use, tensor.numel() // max(1, len(forward)), forward)
+        self.visits.append(visit)
+        if tensor.requires_grad:
+            tensor.register_hook(_arrival(visit, axes))
+
+    @contextmanager
+    def paths(self) -> Iterator[None]:
+        """Follow the module path while the copy runs."""
+        with module_path(self):
+            yield
+
+    def rows(self) -> dict[str, list[Visit]]:
+        """Visits by weight."""
+        found: dict[str, list[Visit]] = {}
+        for visit in self.visits:
+            found.setdefault(visit.parameter, []).append(visit)
+        return found
+
+
+def _arrival(visit: Visit, axes: tuple[int, ...]) -> Callable[[Tensor], None]:
+    def arrive(gradient: Tensor) -> None:
+        with torch._C.DisableTorchFunction():
+            arrived = _projected(gradient.detach(), axes)
+            visit.backward = arrived if visit.backward is None else visit.backward + arrived
+
+    return arrive
+
+
+def _projected(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
+    """[U, K]: the same random directions for every tensor with as many positions, so that layers can be compared."""
+    others = tuple(axis for axis in range(tensor.dim()) if axis not in axes)
+    positions = 1
+    for axis in others:
+        positions *= tensor.shape[axis]
+    rows_NU = tensor.permute(*others, *axes).reshape(positions, -1)
+    directions_KN = projector(positions).to(rows_NU.device, rows_NU.dtype) / positions**0.5
+    projected: Tensor = (directions_KN @ rows_NU).T
+    return projected.to("cpu", torch.float64)

@@ -1,0 +1,38 @@
+"""What a torch optimizer says about the first updates."""
+
+from typing import Any
+
+from stepzero.core.errors import TargetError
+from stepzero.core.trace import OptimizerFact
+
+_ADAPTIVE = frozenset(
+    "adam adamw adamax nadam radam sparseadam rmsprop adagrad adadelta adafactor lion lamb rprop adabelief".split()
+)
+_DECOUPLED = frozenset("adamw lion adafactor lamb muon".split())
+
+
+def optimizer_fact(optimizer: Any, lr: float | None) -> OptimizerFact:
+    """Read an optimizer instance or name; raises `TargetError` for anything else."""
+    if optimizer is None:
+        return OptimizerFact(lr=lr)
+    if isinstance(optimizer, str | type):
+        name, group = optimizer if isinstance(optimizer, str) else optimizer.__name__, {}
+    elif isinstance(getattr(optimizer, "param_groups", None), list) and optimizer.param_groups:
+        name, group = type(optimizer).__name__, optimizer.param_groups[0]
+    else:
+        raise TargetError(
+            f"optimizer: expected a torch.optim.Optimizer, its class or its name, got {type(optimizer).__name__}; "
+            "pass for example torch.optim.Adam(model.parameters())"
+        )
+    kind = name.lower()
+    decay = float(group.get("weight_decay", 0.0) or 0.0)
+    is_coupled = kind not in _DECOUPLED and not group.get("decoupled_weight_decay", False)
+    rate = lr if lr is not None else group.get("lr")
+    eps = group.get("eps")
+    return OptimizerFact(
+        name=name,
+        lr=float(rate) if isinstance(rate, int | float) else None,
+        eps=float(eps) if isinstance(eps, int | float) else None,
+        is_adaptive=kind in _ADAPTIVE,
+        coupled_decay=decay if is_coupled else 0.0,
+    )

@@ -1,0 +1,181 @@
+"""A copy of the model in float64 that may be run, stepped and redrawn at will; the model itself is never written.
+
+Everything below `probe` that has to *change* weights to learn something works on a Replica: virtual steps, redrawn
+factors, the matched control.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stepzero.core.errors import StepzeroError
+from stepzero.probe.build import parts
+from stepzero.probe.capture import eager, set_modes
+from stepzero.probe.double import Double, widened
+from stepzero.probe.loss import loss_of, main_output
+from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything, without_collection
+from stepzero.probe.subject import Subject, copied_batch, unwrapped
+from stepzero.probe.uses import flat_tensors
+
+Gradients = dict[str, Tensor | None]
+Watch = Callable[[Any], Any]
+
+
+class ReplicaError(StepzeroError):
+    """The model cannot be copied or does not run in float64; the message says which."""
+
+
+class Replica:
+    """One float64 copy of a subject's model, with two batches: the true one and a random one of the same kind."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        with preserved_randomness(), preserved_state():
+            self.model = _copied(subject).double()
+            set_modes(self.model)
+        self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
+        self.trainable = {name: each for name, each in self.parameters.items() if each.requires_grad}
+        self._start = {name: each.detach().clone() for name, each in self.parameters.items()}
+        self._buffers = {name: each.detach().clone() for name, each in self.model.named_buffers()}
+        true = widened(copied_batch(subject))
+        self._batches = (true, _resampled(true, subject.seed))
+
+    def run(self, batch: int = 0, *, watch: Any = None) -> tuple[Gradients, Tensor]:
+        """Forward and backward on batch 0 (true) or 1 (random); returns gradients by name and the main output.
+
+        What is differentiated is the loss plus random cotangents at the output: the loss alone may vanish by
+        symmetry, and a sum of outputs behind a normalisation has no gradient at all. On the random batch, whose
+        targets mean nothing, the cotangents alone count. ``watch`` is a mode entered around the forward.
+        """
+        with self._running() as stack:
+            if watch is not None:
+                stack.enter_context(watch)
+            output, scalar = self._scalar(batch, watch)
+            names = [name for name, each in self.parameters.items() if each.requires_grad]
+            if not scalar.requires_grad:
+                return dict.fromkeys(names), main_output(output).detach()
+            if watch is not None:
+                watch.phase = "backward"
+            found = torch.autograd.grad(scalar, [self.parameters[name] for name in names], allow_unused=True)
+        dense = [each.to_dense() if each is not None and each.layout != torch.strided else each for each in found]
+        return dict(zip(names, dense, strict=True)), main_output(output).detach()
+
+    def output(self, batch: int = 0) -> Tensor:
+        """Main output of the model, without derivatives."""
+        with self._running(), torch.no_grad():
+            args, kwargs = copy.deepcopy(self._batches[batch])
+            return main_output(self.model(*args, **kwargs)).detach()
+
+    def reset(self) -> None:
+        """Back to the start, buffers included."""
+        self.write(self._start)
+
+    def write(self, values: Mapping[str, Tensor]) -> None:
+        """Set parameters of the copy; buffers go back to the start."""
+        with torch.no_grad():
+            for name, value in values.items():
+                self.parameters[name].copy_(value)
+            for name, buffer in self.model.named_buffers():
+                if name in self._buffers and buffer.shape == self._buffers[name].shape:
+                    buffer.copy_(self._buffers[name])
+
+    def start_of(self, name: str) -> Tensor:
+        """The parameter as the model has it, in float64."""
+        return self._start[name]
+
+    def state(self) -> dict[str, Tensor]:
+        """The copy's parameters as they are now."""
+        return {name: each.detach().clone() for name, each in self.parameters.items()}
+
+    def _scalar(self, batch: int, watch: Any) -> tuple[Any, Tensor]:
+        args, kwargs = copy.deepcopy(self._batches[batch])
+        for index, tensor in enumerate(flat_tensors((*args, *kwargs.values()) if watch is not None else ())):
+            watch.add_input(f"args[{index}]", tensor)
+        output = self.model(*args, **kwargs)
+        scalar = _cotangents(output, self._subject.seed + batch)
+        if batch == 0 or _has_own_loss(output):
+            value, _ = loss_of(output, self._subject.loss, widened(self._subject.target), self._subject.seed)
+            scalar = scalar + value.to(torch.float64)
+        return output, scalar
+
+    @contextmanager
+    def _running(self) -> Iterator[ExitStack]:
+        with ExitStack() as stack:
+            for context in (without_collection(), preserved_randomness(), preserved_state(), eager()):
+                stack.enter_context(context)
+            stack.enter_context(torch.inference_mode(mode=False))
+            stack.enter_context(torch.enable_grad())
+            torch.set_default_dtype(torch.float64)  # noqa: TID251 - inside preserved_state
+            seed_everything(self._subject.seed)
+            stack.enter_context(Double())
+            try:
+                yield stack
+            except StepzeroError:
+                raise
+            except Exception as error:
+                why = " ".join(f"{type(error).__name__}: {error}".split())
+                raise ReplicaError(f"the copy does not run in float64 ({why[:200]})") from error
+
+
+def _has_own_loss(output: Any) -> bool:
+    return hasattr(output, "loss") or (isinstance(output, Mapping) and "loss" in output)
+
+
+def _copied(subject: Subject) -> nn.Module:
+    """A deep copy; where the model refuses, the factory builds it again and the values are copied over."""
+    try:
+        return copy.deepcopy(subject.model)
+    except Exception as error:
+        if subject.factory is None:
+            why = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ReplicaError(f"the model cannot be copied ({why[:160]}); pass a factory") from error
+    seed_everything(subject.seed)
+    model = unwrapped(parts(subject.factory())[0])
+    model.load_state_dict(subject.model.state_dict())
+    for (_, mine), (_, theirs) in zip(model.named_parameters(), subject.model.named_parameters(), strict=True):
+        mine.requires_grad_(theirs.requires_grad)
+    return model
+
+
+def _cotangents(output: Any, seed: int) -> Tensor:
+    """Sum of the main output times fixed random numbers, over the square root of their count."""
+    tensor = main_output(output)
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
+    generator = torch.Generator().manual_seed(0xC07 + seed)
+    cotangent = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor.device)
+    total: Tensor = (tensor * cotangent).sum() / math.sqrt(max(1, tensor.numel()))
+    return total
+
+
+def _resampled(batch: Any, seed: int) -> Any:
+    """Another batch of the same kind: floats redrawn inside their range, whole numbers shuffled."""
+    generator = torch.Generator().manual_seed(0xBA7C4 + seed)
+
+    def fresh(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return _resampled_tensor(value, generator)
+        if type(value) in (list, tuple):
+            return type(value)(fresh(item) for item in value)
+        if type(value) is dict:
+            return {key: fresh(item) for key, item in value.items()}
+        return copy.deepcopy(value)
+
+    return fresh(batch)
+
+
+def _resampled_tensor(tensor: Tensor, generator: torch.Generator) -> Tensor:
+    if tensor.layout != torch.strided or tensor.numel() < 2:
+        return tensor.clone()
+    flat = tensor.detach().reshape(-1)
+    if not tensor.is_floating_point() or bool((flat == flat.round()).all()):
+        order = torch.randperm(flat.numel(), generator=generator).to(flat.device)
+        return flat[order].view(tensor.shape)
+    drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor.device)
+    spread, middle = flat.std(), flat.mean()
+    return (middle + spread * drawn).clamp(float(flat.min()), float(flat.max())).to(tensor.dtype)

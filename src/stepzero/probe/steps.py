@@ -1,0 +1,52 @@
+"""Virtual optimizer steps on a Replica."""
+
+import torch
+from torch import Tensor
+
+from stepzero.probe.replica import Gradients, Replica
+
+SIZE = 1e-2
+"""Of a parameter's scale, root mean square."""
+_NOISE = 1e-11
+"""A gradient this much smaller than the largest is a cancelled sum: stepping along it would amplify rounding."""
+
+
+def scale_of(parameter: Tensor) -> float:
+    """Root mean square; 1 over the root of its fan for a zero matrix, 1 for a zero vector: what it will grow to."""
+    rms = float(parameter.detach().square().mean().sqrt()) if parameter.numel() else 0.0
+    if rms > 0:
+        return rms
+    return float(max(1, parameter[0].numel()) ** -0.5) if parameter.dim() > 1 else 1.0
+
+
+def summed(total: Gradients, more: Gradients) -> Gradients:
+    """Sum of two passes' gradients; None only where both are."""
+    return {name: _sum(total.get(name), gradient) for name, gradient in more.items()}
+
+
+def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return other if one is None else one if other is None else one + other
+
+
+def _moving(gradients: Gradients) -> dict[str, tuple[Tensor, float]]:
+    """Gradients that are more than rounding, with their root mean squares."""
+    present = {name: each for name, each in gradients.items() if each is not None and each.numel()}
+    sizes = {name: float(each.square().mean().sqrt()) for name, each in present.items()}
+    floor = _NOISE * max(sizes.values(), default=0.0)
+    return {name: (each, sizes[name]) for name, each in present.items() if sizes[name] > floor}
+
+
+def plain(replica: Replica, gradients: Gradients) -> None:
+    """Every parameter moves by `SIZE` of its scale along its own gradient: linear in the gradient, tensor by tensor."""
+    with torch.no_grad():
+        for name, (gradient, size) in _moving(gradients).items():
+            parameter = replica.parameters[name]
+            parameter -= SIZE * scale_of(replica.start_of(name)) / size * gradient
+
+
+def elementwise(replica: Replica, gradients: Gradients) -> None:
+    """An odd, nonlinear function of every entry and its gradient, as Adam with coupled weight decay computes one."""
+    with torch.no_grad():
+        for name, (gradient, size) in _moving(gradients).items():
+            parameter, scale = replica.parameters[name], scale_of(replica.start_of(name))
+            parameter -= SIZE * scale * torch.tanh(gradient / size + 0.5 * parameter / scale)

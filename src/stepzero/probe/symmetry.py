@@ -1,0 +1,334 @@
+"""The symmetry probe: which units of a network cannot be told apart, now and after any number of steps.
+
+Two batches, true loss and random cotangents, float64. Units with equal responses and equal gradients are copies on
+this data; that they stay copies is confirmed by stepping the copy of the model, once with plain gradient steps (kept
+by lumped units) and once with a nonlinear function of every entry and its gradient (kept by true twins alone).
+
+Shapes: U units, P projections (of all visits and batches together).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from stepzero.core.symmetry import Level, Member, Siblings, SymmetryFact, UnitBlock, Width
+from stepzero.measure.redundancy import equal_groups, parallel_groups
+from stepzero.probe import steps
+from stepzero.probe.fingerprints import UnitRecorder, Visit
+from stepzero.probe.replica import Gradients, Replica, ReplicaError
+from stepzero.probe.rows import row_matrix
+from stepzero.probe.subject import Subject
+
+EXACT, NARROW = 1e-10, 2e-6
+"""Largest relative difference of equal units: of float64 weights; of weights stored in fewer bits, whose block sums
+agree to their own rounding only."""
+_DEAD = 1e-13
+"""Of the largest gradient anywhere: less than rounding leaves of a cancelled sum."""
+_WAKING_STEPS = 4
+
+
+@dataclass
+class Prints:
+    """Fingerprints of one weight's units at one state of the copy."""
+
+    visits: list[Visit]
+    forward: Tensor
+    """[U, P]"""
+    backward: Tensor
+    """[U, P]; zeros where no gradient arrives."""
+    key: tuple[int, ...]
+    """Positions of each visit: only units seen at as many places can be compared."""
+    live: Tensor
+    """[U] whether a gradient arrives."""
+    step: int = 0
+
+
+def symmetry(subject: Subject) -> SymmetryFact:
+    """Look for copies among the units of ``subject``'s model; never raises because of the model."""
+    try:
+        replica = Replica(subject)
+        return _Probe(replica, _tolerance(subject)).result()
+    except ReplicaError as error:
+        return SymmetryFact(ran=False, reason=str(error))
+
+
+def _tolerance(subject: Subject) -> float:
+    kinds = {each.dtype for each in subject.model.parameters() if each.is_floating_point()}
+    return EXACT if kinds <= {torch.float64} else NARROW
+
+
+class _Probe:
+    """One run of the probe."""
+
+    def __init__(self, replica: Replica, tolerance: float) -> None:
+        self.replica, self.tolerance = replica, tolerance
+        self.prints, self.gradients = self._look(0)
+
+    def result(self) -> SymmetryFact:
+        """Find, confirm, count."""
+        self._wait_for_sleepers()
+        candidates = [*self._equal(), *self._multiples()]
+        kept = self._confirmed(candidates) if candidates else []
+        blocks = [*kept, *self._equal_rows(kept)]
+        return SymmetryFact(
+            ran=True,
+            blocks=tuple(blocks),
+            widths=tuple(self._widths(blocks)),
+            siblings=tuple(siblings(self.replica)),
+        )
+
+    # -- looking ----------------------------------------------------------------------------------------------------
+
+    def _look(self, step: int) -> tuple[dict[str, Prints], Gradients]:
+        visits: dict[str, list[Visit]] = {}
+        total: Gradients = {}
+        for batch in (0, 1):
+            recorder = UnitRecorder(self.replica.model)
+            with recorder.paths():
+                gradients, _ = self.replica.run(batch, watch=recorder)
+            for name, found in recorder.rows().items():
+                visits.setdefault(name, []).extend(found)
+            total = steps.summed(total, gradients)
+        largest = max(
+            (
+                float(v.backward.norm(dim=1).max())
+                for each in visits.values()
+                for v in each
+                if v.backward is not None and v.backward.numel()
+            ),
+            default=0.0,
+        )
+        return {name: p for name, each in visits.items() if (p := _prints(each, largest, step)) is not None}, total
+
+    def _wait_for_sleepers(self) -> None:
+        """Units no gradient reaches yet are compared at the first virtual step at which one does."""
+        gradients = self.gradients
+        for step in range(1, _WAKING_STEPS + 1):
+            asleep = [
+                name
+                for name, each in self.prints.items()
+                if not bool(each.live.any()) and name in self.replica.trainable
+            ]
+            if not asleep:
+                break
+            steps.plain(self.replica, gradients)
+            later, gradients = self._look(step)
+            for name in asleep:
+                if name in later and bool(later[name].live.any()):
+                    self.prints[name] = later[name]
+        self.replica.reset()
+
+    # -- finding ----------------------------------------------------------------------------------------------------
+
+    def _pools(self) -> Iterator[tuple[list[tuple[str, int]], Tensor, Tensor, Tensor]]:
+        """Units that can be compared: (weight, unit) places, responses, gradients, live flags."""
+        pools: dict[tuple[object, ...], list[str]] = {}
+        for name, each in self.prints.items():
+            pools.setdefault((each.key, each.step), []).append(name)
+        for names in pools.values():
+            places = [(name, unit) for name in names for unit in range(len(self.prints[name].forward))]
+            chosen = [self.prints[name] for name in names]
+            yield (
+                places,
+                torch.cat([each.forward for each in chosen]),
+                torch.cat([each.backward for each in chosen]),
+                torch.cat([each.live for each in chosen]),
+            )
+
+    def _equal(self) -> Iterator[tuple[list[tuple[str, int]], float]]:
+        """Groups of live units with equal responses and equal gradients, with the factor 1."""
+        for places, forward, backward, live in self._pools():
+            for group in equal_groups(forward, self.tolerance):
+                awake = [unit for unit in group if live[unit]]
+                if not bool(forward[group[0]].any()):  # zero in two layers is no relation between them
+                    awake = [unit for unit in awake if places[unit][0] == places[awake[0]][0]]
+                for same in equal_groups(backward[awake], self.tolerance) if len(awake) > 1 else []:
+                    yield [places[awake[index]] for index in same], 1.0
+
+    def _multiples(self) -> Iterator[tuple[list[tuple[str, int]], float]]:
+        """Groups of one weight's units whose responses and gradients are one multiple of each other."""
+        for places, forward, backward, live in self._pools():
+            for group in parallel_groups(forward, self.tolerance):
+                awake = [unit for unit in group if live[unit] and places[unit][0] == places[group[0]][0]]
+                for sign in (1.0, -1.0):
+                    if found := self._one_factor(awake, forward, backward, sign):
+                        yield [places[unit] for unit in found], sign
+
+    def _one_factor(self, group: list[int], forward: Tensor, backward: Tensor, sign: float) -> list[int]:
+        if len(group) < 2:
+            return []
+        first = group[0]
+        found, factors = [first], [1.0]
+        for unit in group[1:]:
+            factor = float(forward[unit] @ forward[first] / (forward[first] @ forward[first]))
+            gap = (backward[unit] - factor * backward[first]).norm() / backward[unit].norm()
+            is_copy = any(abs(factor - other) <= self.tolerance * abs(other) for other in factors)
+            if factor * sign > 0 and float(gap) <= 4 * self.tolerance and not is_copy:
+                found.append(unit)
+                factors.append(factor)
+        return found if len(found) > 1 else []
+
+    # -- confirming -------------------------------------------------------------------------------------------------
+
+    def _confirmed(self, candidates: list[tuple[list[tuple[str, int]], float]]) -> list[UnitBlock]:
+        linear = self._kept(candidates, steps.plain)
+        elementwise = self._kept(candidates, steps.elementwise)
+        blocks = []
+        for (places, sign), is_linear, is_elementwise in zip(candidates, linear, elementwise, strict=True):
+            if not is_linear and not is_elementwise:
+                continue
+            level: Level = "scaled" if sign > 0 else "mirrored"
+            if sign == 1.0 and not self._is_multiple(places):
+                level = "twins" if is_elementwise and self._rows_equal(places) else "lumped"
+            elif sign < 0 and not is_elementwise:
+                level = "scaled"
+            blocks.append(self._block(level, places, "elementwise" if is_elementwise else "linear"))
+        return blocks
+
+    def _kept(
+        self,
+        candidates: list[tuple[list[tuple[str, int]], float]],
+        step: Callable[[Replica, Gradients], None],
+    ) -> list[bool]:
+        """Whether each candidate's relation still holds two virtual steps later."""
+        self.replica.reset()
+        gradients = self.gradients
+        last = max(self.prints[places[0][0]].step for places, _ in candidates)
+        for number in range(last + 2):
+            step(self.replica, gradients)
+            later, gradients = self._look(number + 1)
+        self.replica.reset()
+        return [self._holds(later, places) for places, _ in candidates]
+
+    def _holds(self, later: dict[str, Prints], places: list[tuple[str, int]]) -> bool:
+        (name, first), *others = places
+        if any(each not in later for each, _ in places):
+            return False
+        reference = later[name].forward[first]
+        size = float(reference.norm())
+        for other, unit in others:
+            response = later[other].forward[unit]
+            if response.shape != reference.shape:
+                return False
+            factor = float(response @ reference) / size**2 if size else 1.0
+            was = self._factor(places[0], (other, unit))
+            gap = float((response - was * reference).norm())
+            if gap > 10 * self.tolerance * max(size * abs(was), 1e-300) or (size and factor * was < 0):
+                return False
+        return True
+
+    def _factor(self, first: tuple[str, int], other: tuple[str, int]) -> float:
+        """Ratio of the responses at the start, where the first is not zero; else of the gradients."""
+        a, b = self.prints[first[0]], self.prints[other[0]]
+        for one, two in ((a.forward[first[1]], b.forward[other[1]]), (a.backward[first[1]], b.backward[other[1]])):
+            if float(one.norm()) > 0:
+                return float(two @ one / (one @ one))
+        return 1.0
+
+    def _is_multiple(self, places: list[tuple[str, int]]) -> bool:
+        return abs(self._factor(places[0], places[1]) - 1.0) > 100 * self.tolerance
+
+    # -- describing -------------------------------------------------------------------------------------------------
+
+    def _rows_equal(self, places: list[tuple[str, int]]) -> bool:
+        """Whether the units' own weights agree, number by number; True where rows cannot be read."""
+        rows = [self._row(place) for place in places]
+        if any(row is None or rows[0] is None or row.shape != rows[0].shape for row in rows):
+            return True
+        known = [row for row in rows if row is not None]
+        return all(bool(((row - known[0]).abs() <= self.tolerance * known[0].abs()).all()) for row in known[1:])
+
+    def _row(self, place: tuple[str, int]) -> Tensor | None:
+        name, unit = place
+        matrix = row_matrix(self.replica.start_of(name), self.prints[name].visits[0].use)
+        return matrix[unit] if matrix is not None and unit < len(matrix) else None
+
+    def _block(self, level: Level, places: list[tuple[str, int]], confirmed: str) -> UnitBlock:
+        members: dict[str, list[int]] = {}
+        for name, unit in places:
+            members.setdefault(name, []).append(unit)
+        name, first = places[0]
+        gap = 0.0
+        for other, unit in places[1:]:
+            was = self._factor(places[0], (other, unit))
+            for side in ("forward", "backward"):
+                one = getattr(self.prints[name], side)[first]
+                two = getattr(self.prints[other], side)[unit]
+                size = float(one.norm())
+                gap = max(gap, float((two - was * one).norm()) / size if size and level != "rows" else 0.0)
+        return UnitBlock(
+            level=level,
+            members=tuple(Member(each, tuple(found)) for each, found in members.items()),
+            gap=gap,
+            rank=self._rank(places) if level == "rows" else None,
+            is_zero=all(row is not None and not bool(row.any()) for row in map(self._row, places)),
+            step=self.prints[name].step,
+            confirmed=confirmed,
+        )
+
+    def _equal_rows(self, kept: list[UnitBlock]) -> Iterator[UnitBlock]:
+        """Units with equal rows that their gradients will part: one representative of each kept block."""
+        covered = {
+            (member.parameter, unit)
+            for block in kept
+            for index, member in enumerate(block.members)
+            for unit in member.units[1 if index == 0 else 0 :]
+            if block.level in ("twins", "lumped")
+        }
+        for name, each in self.prints.items():
+            if name not in self.replica.trainable or each.step:
+                continue
+            for group in equal_groups(each.forward, self.tolerance):
+                places = [(name, unit) for unit in group if each.live[unit] and (name, unit) not in covered]
+                if len(places) > 1 and self._row(places[0]) is not None and self._rows_equal(places):
+                    yield self._block("rows", places, "")
+
+    def _rank(self, places: list[tuple[str, int]]) -> int | None:
+        """Rank of the block's first update: the directions in which its rows can part at once."""
+        name = places[0][0]
+        gradient = self.gradients.get(name)
+        rows = row_matrix(gradient, self.prints[name].visits[0].use) if gradient is not None else None
+        if rows is None:
+            return None
+        return int(torch.linalg.matrix_rank(rows[[unit for _, unit in places]], rtol=1e-9))
+
+    def _widths(self, blocks: list[UnitBlock]) -> Iterator[Width]:
+        copies: dict[str, int] = {}
+        for block in blocks:
+            if block.level in ("twins", "lumped", "mirrored"):
+                for member in block.members:
+                    copies[member.parameter] = copies.get(member.parameter, 0) + len(member.units) - 1
+        for name, each in self.prints.items():
+            asleep = torch.nonzero(~each.live).flatten()
+            idle = sum(len(group) - 1 for group in equal_groups(each.forward[asleep], self.tolerance))
+            units = len(each.forward)
+            yield Width(name, units, units - copies.get(name, 0) - idle)
+
+
+def _prints(visits: list[Visit], largest: float, step: int) -> Prints | None:
+    same = [visit for visit in visits if visit.forward.shape[0] == visits[0].forward.shape[0]]
+    forward = torch.cat([visit.forward for visit in same], 1)
+    arrived = [visit.backward if visit.backward is not None else torch.zeros_like(visit.forward) for visit in same]
+    backward = torch.cat(arrived, 1)
+    if not (bool(forward.isfinite().all()) and bool(backward.isfinite().all())) or not forward.numel():
+        return None
+    live = backward.norm(dim=1) > _DEAD * largest
+    return Prints(same, forward, backward, tuple(visit.positions for visit in same), live, step)
+
+
+def siblings(replica: Replica) -> Iterator[Siblings]:
+    """Weights in different storage with equal content that is not constant."""
+    groups: dict[tuple[object, ...], list[str]] = {}
+    for name, each in replica.parameters.items():
+        if each.dim() < 2 or each.numel() < 2 or bool((each == each.flatten()[0]).all()):
+            continue
+        detached = each.detach()
+        key = (tuple(each.shape), float(detached.flatten()[0]), float(detached.flatten()[-1]), float(detached.sum()))
+        groups.setdefault(key, []).append(name)
+    for names in groups.values():
+        first = replica.parameters[names[0]]
+        equal = [name for name in names if torch.equal(replica.parameters[name], first)]
+        if len(equal) > 1:
+            yield Siblings(tuple(equal), any(name not in replica.trainable for name in equal))
