@@ -4,8 +4,9 @@
     python -m benchmarks.symmetry --short                  the same, small: under a minute
     python -m benchmarks.symmetry --part population --seeds 0:50
 
-Units that part because Adam amplifies rounding (they stay with a large eps) are counted as disagreements, but do not
-fail the run; nor do the cells, whose tables say what agrees. A full run writes ``benchmarks/results/symmetry.json``.
+Units that part only because training amplifies rounding (`outcome.steady_gap`) are counted as disagreements, but do
+not fail the run; nor do the cells, whose tables say what agrees. A full run writes
+``benchmarks/results/symmetry.json``.
 """
 
 import argparse

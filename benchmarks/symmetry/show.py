@@ -27,7 +27,7 @@ def population(study: Study) -> None:
     print(
         f"\n{said['networks']} networks, {said['groups']} groups: {said['agree']} of {said['compared']} outcomes as"
         f" foretold ({share:.2%}); {said['disagree']} not, {said['disagree_by_rounding']} of them rounding that"
-        f" Adam amplified; aside: {said['unclear']} unclear, {said['untouched']} without a"
+        f" training amplified; aside: {said['unclear']} unclear, {said['untouched']} without a"
         f" gradient, {said['unread_blocks']} blocks without a response to read,"
         f" {said['not_judged_networks']} networks not judged; {said['seconds']} s, probe {said['probe_seconds']} s"
     )
@@ -60,7 +60,7 @@ def _disagreements(study: Study) -> None:
         print(f"  {item['kind']}: {', '.join(item['units'][:6])}; said: {item['level']}")
         for name, numbers in item["wrong"].items():
             gaps = " -> ".join(f"{gap:.1e}" for gap in numbers["gap"])
-            why = "; stays with a large eps" if numbers["rounding"] else ""
+            why = "; only rounding: stays where that has no say" if numbers["rounding"] else ""
             print(f"  {name}: foretold {numbers['foretold']}, {numbers['fate']}; gap start, step 1, end: {gaps}{why}")
     if len(found) > SHOWN:
         print(f"\n... and {len(found) - SHOWN} more")

@@ -28,7 +28,7 @@ class Row:
     units: tuple[tuple[str, int], ...]
     outcomes: dict[str, Outcome]
     steady: dict[str, float]
-    """Where units foretold to stay parted: the gap of the same training with a large eps."""
+    """Where units foretold to stay parted: their gap where rounding has little say (`outcome.steady_gap`)."""
 
     def foretold(self, optimizer: str) -> str:
         """stay, part or nothing."""
