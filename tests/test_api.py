@@ -81,7 +81,7 @@ def test_codes_prefixes_and_names_select_rules(select: Any, ignore: Any, run: st
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"select": ["SZ999"]}, "select: no rule 'SZ999'; did you mean 'SZ9"),
+        ({"select": ["SZ909"]}, "select: no rule 'SZ909'; did you mean 'SZ9"),
         ({"ignore": ["crashin"]}, "ignore: no rule 'crashin'; did you mean 'crashing'?"),
         ({"select": ["xyzzy"]}, "select: no rule 'xyzzy'; `stepzero rules` lists all of them"),
         ({"select": [""]}, "select: no rule ''"),
@@ -168,6 +168,19 @@ def test_a_finding_carries_the_line_that_made_its_module() -> None:
     lines = {said.where[0]: said.source_line for said in report.findings}
     assert lines == {"0.weight": f"tests/test_api.py:{start + 1}", "2.weight": f"tests/test_api.py:{start + 2}"}
     assert {said.source_line for said in api.check(model(), X, select=["SZ901"]).findings} == {None}
+
+
+@pytest.mark.usefixtures("made_rules")
+def test_a_finding_about_a_parameter_that_was_replaced_carries_the_line_that_did_it() -> None:
+    def factory() -> Any:
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+        model[2].weight = nn.Parameter(torch.ones(2, 8))
+        return model, X
+
+    start = factory.__code__.co_firstlineno
+    report = api.check(factory, select=["SZ901"])
+    lines = {said.where[0]: said.source_line for said in report.findings}
+    assert lines == {"0.weight": f"tests/test_api.py:{start + 1}", "2.weight": f"tests/test_api.py:{start + 2}"}
 
 
 def test_coverage_counts_what_was_seen() -> None:

@@ -17,19 +17,31 @@ VIOLATIONS = {
     "core imports the public door": ("layers", {"core/planted.py": "import stepzero"}),
     "core imports torch": ("core-stands-alone", {"core/planted.py": "import torch"}),
     "a new top-level module": ("layers", {"utils.py": ""}),
-    "the probe judges": ("layers", {"probe/planted.py": "import stepzero.rules.planted_one"}),
-    "rules and schemes know each other": ("layers", {"rules/planted_one/a.py": "import stepzero.schemes"}),
+    "the probe judges": ("layers", {"probe/planted.py": "import stepzero.rules.signal"}),
+    "rules and schemes know each other": ("layers", {"rules/signal/planted.py": "import stepzero.schemes"}),
     "a rule imports the probe": (
         "rules-see-no-model",
-        {"rules/planted_one/a.py": "from stepzero.probe import planted"},
+        {"rules/signal/planted.py": "from stepzero.probe import capture"},
     ),
+    "a rule imports the probe's package": ("rules-see-no-model", {"rules/signal/planted.py": "import stepzero.probe"}),
+    "the list of rules imports the probe": (
+        "rules-see-no-model",
+        {"rules/__init__.py": "import stepzero.probe.planted"},
+    ),
+    "the list of rules imports torch": ("rules-see-no-model", {"rules/__init__.py": "import torch"}),
+    "a family's package imports torch": ("rules-see-no-model", {"rules/planted/__init__.py": "import torch"}),
     "a rule imports torch inside a function": (
         "rules-see-no-model",
-        {"rules/planted_one/a.py": "def judge():\n    import torch"},
+        {"rules/signal/planted.py": "def judge():\n    import torch"},
     ),
-    "a family imports another": ("families", {"rules/planted_one/a.py": "from stepzero.rules.planted_two import b"}),
+    "a family imports another": (
+        "families",
+        {"rules/signal/planted.py": "from stepzero.rules.memory import outlier_value"},
+    ),
+    "a family imports another's package": ("families", {"rules/signal/planted.py": "import stepzero.rules.memory"}),
+    "a new family": ("families", {"rules/planted/__init__.py": ""}),
 }
-SKELETON = ["api.py", "probe/planted.py", "schemes/__init__.py", "rules/planted_one/a.py", "rules/planted_two/b.py"]
+SKELETON = ["api.py", "probe/planted.py", "schemes/__init__.py"]
 
 
 def lint(folder: Path, contract: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -74,4 +86,4 @@ def test_a_planted_violation_is_caught(copy, contract, files):
         plant(copy, place, text)
     done = lint(copy, contract)
     assert done.returncode == 1, done.stdout
-    assert "planted" in done.stdout or "utils" in done.stdout
+    assert any(Path(place).parent.name in done.stdout or "utils" in done.stdout for place in files)

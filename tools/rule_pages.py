@@ -12,11 +12,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from stepzero.core.limits import Limits
-from stepzero.core.rule import FAMILIES, HEADINGS, Rule
+from stepzero.core.rule import CODE_HEADINGS, FAMILIES, HEADINGS, Rule
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "rules"
 INDEX = "README.md"
-CODE_HEADINGS = ("Bad", "Good")
 NOTICE = "<!-- Written by `make docs` from the rule's docstring; edit it there. -->"
 
 
@@ -45,11 +44,10 @@ def write(folder: Path, wanted: Mapping[str, str]) -> list[str]:
 
 
 def _page(rule: Rule) -> str:
-    lead = rule.page.split(f"\n{HEADINGS[0]}\n-", maxsplit=1)[0].strip()
     facts = f"Family: {FAMILIES[rule.family]}. Tier {rule.tier}. Status: {rule.status}."
     needs = f"Needs: {', '.join(f'`{probe}`' for probe in rule.needs)}." if rule.needs else ""
     sections = [f"## {heading}\n\n{_body(rule, heading)}" for heading in HEADINGS]
-    parts = [f"# {rule.code} `{rule.name}`", NOTICE, lead, f"{facts} {needs}".strip(), *sections, _limits(rule)]
+    parts = [f"# {rule.code} `{rule.name}`", NOTICE, rule.lead, f"{facts} {needs}".strip(), *sections, _limits(rule)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

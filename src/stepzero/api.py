@@ -23,6 +23,7 @@ from stepzero.probe.optimizer import optimizer_fact
 from stepzero.probe.poison import poison
 from stepzero.probe.subject import Subject, subject_of
 from stepzero.probe.symmetry import symmetry
+from stepzero.probe.wake import wake
 from stepzero.rules.causes import attribute
 
 Progress = Callable[[str], None] | None
@@ -141,6 +142,9 @@ def _probed(observed: Trace, subject: Subject, wanted: set[str], say: Callable[[
     if "symmetry" in wanted and observed.has_backward:
         say("telling units apart")
         observed = replace(observed, symmetry=symmetry(subject))
+    if "wake" in wanted and observed.has_backward:
+        say("taking virtual steps")
+        observed = replace(observed, wake=wake(subject, observed))
     return observed
 
 
@@ -205,12 +209,10 @@ def _report(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> Report
 
 
 def _placed(finding: Finding, observed: Trace) -> Finding:
-    """Add the source line of the module the finding sits in."""
+    """Add the source line of what the finding names first."""
     if finding.source_line or not finding.where:
         return finding
-    place = finding.where[0]
-    names = {fact.name: fact.module for fact in (*observed.parameters, *observed.buffers)}
-    return replace(finding, source_line=observed.source_line(names.get(place, place)))
+    return replace(finding, source_line=observed.source_line(finding.where[0]))
 
 
 def _coverage(

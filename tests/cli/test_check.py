@@ -258,6 +258,16 @@ def test_an_interrupt_is_130(api):
     assert failure(result) == "stepzero: interrupted; nothing was reported"
 
 
+@pytest.mark.parametrize("code", [0, None, 3])
+def test_a_model_that_leaves_does_not_take_the_verdict_with_it(api, code):
+    api.error = SystemExit(code)
+    result = run("check", "app.mlp:build")
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    told = f"stepzero: app.mlp:build called sys.exit({code}) while it ran, so nothing was checked"
+    assert failure(result) == told
+
+
 # ---------------------------------------------------------------- time
 
 

@@ -1,5 +1,8 @@
 """`stepzero explain`: pages, words, and the nearest one for a stranger."""
 
+import dataclasses
+import sys
+
 import pytest
 
 from stepzero.core.glossary import words
@@ -15,6 +18,26 @@ def test_a_page_by_code_or_name(topic):
         assert text in result.stdout
     assert "----" not in result.stdout
     assert result.stderr == ""
+
+
+LONG = " + ".join("1" * 40)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+def test_prose_is_filled_to_the_terminal_and_code_is_indented(rules, monkeypatch, columns):
+    words = "Prose of a page that is far too long for one line of any terminal it may be read on. " * 3
+    page = (
+        f"Lead.\n\nWhat it finds\n-------------\n{words}\n\nBad\n---\nimport torch\n\ndef build():\n    return {LONG}\n"
+    )
+    changed = dataclasses.replace(rules[0], page=page)
+    monkeypatch.setattr(sys.modules["stepzero.rules"], "ALL", (changed,))
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = run("explain", "SZ101").stdout.splitlines()
+    start = lines.index("Bad")
+    code = lines[start + 1 :]
+    assert code == ["    import torch", "", "    def build():", f"        return {LONG}"]
+    assert all(len(line) <= min(columns, 100) for line in lines[:start])
+    assert " ".join(lines[5 : start - 1]) == words.strip()
 
 
 def test_a_page_ends_with_its_limits_and_where_they_come_from():

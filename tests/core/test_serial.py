@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from stepzero.core import serial
-from stepzero.core.trace import Trace
+from stepzero.core.trace import Operation, Trace
 from tests.strategies import alike, traces
 
 
@@ -20,6 +20,22 @@ def test_a_trace_there_and_back(original):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_that_are_not_finite_are_strings_at_any_depth(value):
     assert serial.finite({"a": [1.0, (value, {"b": value})]}) == {"a": [1.0, [str(value), {"b": str(value)}]]}
+
+
+@pytest.mark.parametrize(
+    "value", [math.nan, math.inf, -math.inf, "nan", "inf", "-inf", "none", 1.5, (1, 2), None, True]
+)
+def test_an_attribute_comes_back_as_what_it_was(value):
+    operation = Operation(0, "hardtanh", "activation", "", 0, (2,), "float32", attributes={"max": value})
+    (back,) = Trace.from_json(Trace("m", operations=(operation,)).to_json()).operations
+    assert repr(back.attributes["max"]) == repr(value)
+
+
+@pytest.mark.parametrize("value", [{"float": "much"}, {"float": None}, {"float": "inf", "int": 1}])
+def test_an_attribute_of_no_known_kind_is_a_value_error(value):
+    record = {**json.loads(Trace("m").to_json()), "operations": [{"attributes": {"max": value}}]}
+    with pytest.raises(ValueError, match="not a stepzero trace"):
+        Trace.from_json(json.dumps(record))
 
 
 def test_nothing_else_is_touched():

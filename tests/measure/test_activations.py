@@ -18,6 +18,9 @@ def activation(model, batch, loss=None):
         (nn.Sigmoid(), True),
         (nn.Hardtanh(), True),
         (nn.ReLU6(), False),
+        (nn.Hardtanh(0.0, 1.0), False),
+        (nn.Hardtanh(-1.0, float("inf")), False),
+        (nn.Hardsigmoid(), True),
         (nn.ReLU(), False),
         (nn.GELU(), False),
     ],
@@ -25,6 +28,14 @@ def activation(model, batch, loss=None):
 def test_bounded_means_flat_on_both_sides(phi, bounded):
     _, operation = activation(nn.Sequential(nn.Linear(8, 64), phi, nn.Linear(64, 4)), torch.randn(64, 8))
     assert is_bounded(operation) is bounded
+
+
+def test_a_hard_tanh_that_happens_to_stay_above_zero_is_bounded_still():
+    model = nn.Sequential(nn.Linear(8, 64), nn.Hardtanh(), nn.Linear(64, 4))
+    nn.init.constant_(model[0].bias, 20.0)
+    _, operation = activation(model, torch.randn(64, 8))
+    assert operation.forward.low > 0
+    assert is_bounded(operation)
 
 
 def test_shares_of_units():

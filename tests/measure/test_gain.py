@@ -66,6 +66,24 @@ def test_closed_forms(name: str) -> None:
     assert gain_of(name) == pytest.approx(1 / math.sqrt(CLOSED[name]), rel=1e-6)
 
 
+CALLED = [
+    ("leaky_relu", {"negative_slope": 0.3}, (1 + 0.3**2) / 2),
+    ("leaky_relu", {"negative_slope": 1.0}, 1.0),
+    ("rrelu", {"lower": 0.1, "upper": 0.5}, (1 + 0.3**2) / 2),
+    ("hardtanh", {"min": 0.0, "max": float("inf")}, 0.5),
+    ("hardtanh", {"min": -2.0, "max": 2.0}, (1 - tail(2)) + 4 * 2 * (1 - cumulative(2))),
+    ("hardshrink", {"lambd": 1.5}, tail(1.5)),
+    ("threshold", {"threshold": 0.0, "value": 0.0}, 0.5),
+    ("elu", {"alpha": 0.0}, 0.5),
+    ("relu", {"negative_slope": 0.3}, 0.5),
+]
+
+
+@pytest.mark.parametrize(("name", "attributes", "moment"), CALLED)
+def test_settings_of_the_call_change_the_gain(name: str, attributes: dict[str, float], moment: float) -> None:
+    assert gain_of(name, attributes) == pytest.approx(1 / math.sqrt(moment), rel=1e-6)
+
+
 def simpson(name: str) -> float:
     """E phi^2 by Simpson's rule on panels that end at every multiple of 1/2, where all kinks of torch lie."""
     phi = getattr(F, name, None) or getattr(torch, name)
@@ -85,7 +103,7 @@ def test_an_independent_quadrature_agrees(name: str) -> None:
     assert gain_of(name) == pytest.approx(1 / math.sqrt(simpson(name)), rel=1e-6)
 
 
-@pytest.mark.parametrize("name", ["no_such_function", "linear", "prelu", "threshold", "zeros_like"])
+@pytest.mark.parametrize("name", ["no_such_function", "linear", "prelu", "threshold", "softmax", "cumsum", "exp"])
 def test_no_gain_where_there_is_none(name: str) -> None:
     assert gain_of(name) is None
 

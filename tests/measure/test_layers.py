@@ -117,25 +117,26 @@ def test_the_main_weight(slots: list[str], chosen: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("consumer", "reader", "expected"),
+    ("reader", "expected"),
     [
-        ("relu", operation(1, "activation", name="relu"), math.sqrt(2) / 3),
-        ("tanh", operation(1, "activation", name="tanh"), 1.59254 / 3),
-        ("residual", operation(1, "add", name="add"), 1 / 3),
-        ("output", None, 1 / 3),
+        (operation(1, "activation", name="relu"), math.sqrt(2) / 3),
+        (operation(1, "activation", name="tanh"), 1.59254 / 3),
+        (operation(1, "activation", name="leaky_relu", attributes={"negative_slope": 1.0}), 1 / 3),
+        (operation(1, "add", name="add"), 1 / 3),
+        (None, 1 / 3),
     ],
 )
 def test_the_law_is_the_gain_of_the_consumer_over_the_root_of_the_fan_in(
-    consumer: str, reader: Operation | None, expected: float
+    reader: Operation | None, expected: float
 ) -> None:
-    assert law_std(operation(0, "weighted", consumer=consumer), use(), reader) == pytest.approx(expected, abs=1e-5)
+    assert law_std(use(), reader) == pytest.approx(expected, abs=1e-5)
 
 
 @pytest.mark.parametrize(
     "lawless", [use(fan_in=None), use(fan_in=0.0), use(slot="table", fan_in=1.0), use(is_derived=True)]
 )
 def test_no_law_for_lookups_derived_weights_and_unknown_fans(lawless: ParameterUse) -> None:
-    assert law_std(operation(0, "weighted", consumer="relu"), lawless) is None
+    assert law_std(lawless) is None
 
 
 def test_shares_need_an_activation_that_was_measured() -> None:

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stepzero.api import trace
-from stepzero.measure.segments import drift, gradient_norm, segments, signal_rms, varied_rms
+from stepzero.measure.segments import Drift, drift, gradient_norm, segments, signal_rms, varied_rms
 
 
 def runs(model, batch, loss=None):
@@ -172,3 +172,18 @@ def test_no_line_through_too_few_zero_or_unmeasured_layers():
     assert drift(zero, signal_rms, least=4) is None
     assert drift(zero, gradient_norm, least=4) is None
     assert drift(zero, lambda _: None, least=4) is None
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(
+    ("factor", "layers", "chance", "exceeds"),
+    [(1.5, 20, 0.0, True), (1.2, 40, 0.0, False), (1.5, 5, 0.0, False), (1.5, 20, 10.0, False), (1e300, 20, 0.0, True)],
+)
+def test_a_drift_counts_in_either_direction_beyond_factor_range_and_chance(sign, factor, layers, chance, exceeds):
+    line = Drift(sign * math.log(factor), layers, 1.0, 2.0, chance)
+    assert line.exceeds(1.25, 100.0) is exceeds
+
+
+def test_a_drift_told_in_words():
+    words = Drift(math.log(2), 5, 1.0, 16.0, 0.0).words
+    assert words == "changes by a factor 2 a layer over 5 layers, 16 in all (1 to 16)"

@@ -136,3 +136,27 @@ def test_tables_lookups_and_adapters_are_named():
             return self.head(self.base(x) + self.b(self.a(x)))
 
     assert proofs(Adapted(), torch.randn(16, 8), "b.weight")[2] in (zeros.ADDED, zeros.BRANCH)
+
+
+@pytest.mark.parametrize(("phi", "is_shut"), [(nn.ReLU, True), (nn.GELU, False), (nn.Tanh, False)])
+def test_a_zero_result_is_shut_in_where_the_slope_behind_it_is_zero(phi, is_shut):
+    model = zeroed(
+        nn.Sequential(nn.Linear(8, 16, bias=False), nn.Unflatten(1, (4, 4)), phi(), nn.Flatten()), "0.weight"
+    )
+    record = trace(model, torch.randn(8, 8))
+    assert zeros.is_shut(Graph(record), readings(record)["0.weight"][0][0]) is is_shut
+
+
+def test_what_is_also_read_elsewhere_is_not_shut_in():
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(8, 16, bias=False)
+            nn.init.zeros_(self.fc.weight)
+
+        def forward(self, x):
+            z = self.fc(x)
+            return F.relu(z) + z
+
+    record = trace(Both(), torch.randn(8, 8))
+    assert not zeros.is_shut(Graph(record), readings(record)["fc.weight"][0][0])

@@ -98,12 +98,35 @@ def test_modules_inside_modules_of_torch_carry_the_line_of_the_outermost() -> No
 
 
 def test_recording_ends_with_the_build() -> None:
-    plain = nn.Module.__init__
+    plain = nn.Module.__init__, nn.Module.register_parameter
     build(lambda: (network(), X))
-    assert nn.Module.__init__ is plain
+    assert (nn.Module.__init__, nn.Module.register_parameter) == plain
     with pytest.raises(ZeroDivisionError):
         build(lambda: 1 / 0)
-    assert nn.Module.__init__ is plain
+    assert (nn.Module.__init__, nn.Module.register_parameter) == plain
+
+
+def test_a_parameter_that_was_assigned_later_has_the_line_of_its_assignment() -> None:
+    class Tuned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.plain = nn.Linear(4, 4), nn.Linear(4, 4)
+            self.own = nn.Parameter(torch.zeros(4))
+            self.fc.bias = nn.Parameter(torch.ones(4))  # by the parent
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.plain(self.fc(x)) * self.own
+
+    def make() -> Any:
+        model = Tuned()  # here
+        model.plain.weight = nn.Parameter(torch.ones(4, 4))  # by the factory
+        return model, X
+
+    lines = build(make).source_lines
+    assert {name: line for name, line in lines.items() if name.split(".")[-1] in ("weight", "bias", "own")} == {
+        "fc.bias": line_of(Tuned, "# by the parent"),
+        "plain.weight": line_of(make, "# by the factory"),
+    }
 
 
 def test_a_module_that_was_thrown_away_lends_its_line_to_no_other() -> None:

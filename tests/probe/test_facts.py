@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from stepzero import api
 from stepzero.core.trace import TensorFact
 from stepzero.probe.facts import SAMPLE, Facts, named_tensors, state_of
 from stepzero.probe.transfer import Ledger
@@ -242,3 +243,11 @@ def test_a_tie_of_two_objects_has_the_gradient_of_whichever_was_used() -> None:
     assert fact.aliases == ("second.weight",)
     assert fact.is_used
     assert fact.gradient is not None
+
+
+def test_biases_are_kept_whole_and_matrices_are_not():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 5), nn.Linear(5, 5000))
+    facts = {fact.name: fact for fact in api.trace(model, torch.randn(4, 3)).parameters}
+    assert list(facts["0.bias"].values) == model[0].bias.double().tolist()
+    assert len(facts["0.weight"].values) == len(facts["1.bias"].values) == 0

@@ -1,8 +1,10 @@
 """The model is untouched, bit for bit, whatever its forward does and also when something raises."""
 
 import random
+import sys
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor, nn
@@ -55,6 +57,7 @@ def surroundings() -> Any:
         torch.is_autocast_enabled("cpu"),
         torch.are_deterministic_algorithms_enabled(),
         torch.get_default_dtype(),
+        sys.getrecursionlimit(),
         len(nn.modules.module._global_forward_hooks),
         len(nn.modules.module._global_forward_pre_hooks),
         torch.utils.checkpoint.CheckpointFunction.__dict__.get("apply"),
@@ -119,3 +122,46 @@ def test_checking_twice_gives_the_same_trace() -> None:
         assert first.loss == second.loss
         assert [o.forward for o in first.operations] == [o.forward for o in second.operations]
         assert [p.gradient for p in first.parameters] == [p.gradient for p in second.parameters]
+
+
+class _Masked(nn.Module):
+    """Draws a mask as speech models do: with numpy, and with Python's own generator."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mask = numpy.random.rand(*x.shape) < 0.5
+        return self.layer(x * torch.from_numpy(mask)) * random.random()
+
+
+def test_draws_from_every_global_generator_are_those_of_the_seed() -> None:
+    layer = _Masked().layer.state_dict()
+
+    def loss_of(seed: int) -> float | None:
+        model = _Masked()
+        model.layer.load_state_dict(layer)
+        return capture(subject_of(model, torch.ones(8, 4), lambda y: y.sum(), seed=seed)).loss.value
+
+    before = random.getstate(), numpy.random.get_state()[1].tolist()
+    assert loss_of(3) == loss_of(3)
+    assert loss_of(3) != loss_of(4)
+    assert loss_of(2**40) is not None
+    assert (random.getstate(), numpy.random.get_state()[1].tolist()) == before
+
+
+def test_what_runs_by_itself_runs_under_the_hooks_too() -> None:
+    """Deeper and deeper nested, up to where Python itself stops."""
+    model: nn.Module = nn.Linear(4, 4)
+    deepest = 0
+    while deepest < 1000:
+        deeper = nn.Sequential(model)
+        try:
+            deeper(torch.ones(2, 4))
+        except RecursionError:
+            break
+        model, deepest = deeper, deepest + 1
+    assert deepest > 100
+    trace = capture(subject_of(model, torch.ones(2, 4)))
+    assert [operation.name for operation in trace.weighted()] == ["linear"]

@@ -13,6 +13,11 @@ from tests.probe.observing import Net, of_model, seeded, seen, traced
 IMAGE, TOKENS = seeded(2, 4, 6, 6), torch.tensor([[1, 2, 0], [2, 2, 1]])
 
 
+def padded(row: int) -> dict[str, Any]:
+    """What a lookup in ``seeded(3, 4)`` says about its padding row."""
+    return {"padding_idx": row, "padding_rms": pytest.approx(float(seeded(3, 4)[row].square().mean().sqrt()))}
+
+
 @pytest.mark.parametrize(
     ("function", "batch", "parameter", "attributes"),
     [
@@ -21,13 +26,27 @@ IMAGE, TOKENS = seeded(2, 4, 6, 6), torch.tensor([[1, 2, 0], [2, 2, 1]])
         (lambda x, w: F.conv2d(x, w, groups=2), IMAGE, seeded(6, 2, 3, 3), {"groups": 2}),
         (lambda x, w: F.conv2d(x, w), IMAGE, seeded(6, 4, 3, 3), {"groups": 1}),
         (lambda x, w: F.conv_transpose2d(x, w, groups=4), IMAGE, seeded(4, 2, 3, 3), {"groups": 4}),
-        (lambda x, w: F.embedding(x, w, 2), TOKENS, seeded(3, 4), {"padding_idx": 2}),
-        (lambda x, w: F.embedding(x, w, padding_idx=0), TOKENS, seeded(3, 4), {"padding_idx": 0}),
+        (lambda x, w: F.embedding(x, w, 2), TOKENS, seeded(3, 4), padded(2)),
+        (lambda x, w: F.embedding(x, w, padding_idx=0), TOKENS, seeded(3, 4), padded(0)),
         (lambda x, w: F.embedding(x, w), TOKENS, seeded(3, 4), {"padding_idx": None}),
         (lambda x, w: torch.softmax(x * w, 1), seeded(3, 4), seeded(4), {"dim": 1}),
         (lambda x, w: F.log_softmax(x * w, dim=-1), seeded(3, 4), seeded(4), {"dim": -1}),
         (lambda x, w: torch.tanh(x * w), seeded(3, 4), seeded(4), {"bounded": True}),
         (lambda x, w: torch.relu(x * w), seeded(3, 4), seeded(4), {}),
+        (lambda x, w: F.hardtanh(x * w), seeded(3, 4), seeded(4), {"min": -1.0, "max": 1.0}),
+        (lambda x, w: F.hardtanh(x * w, -2, 3.0, True), seeded(3, 4), seeded(4), {"min": -2.0, "max": 3.0}),
+        (lambda x, w: nn.ReLU6()(x * w), seeded(3, 4), seeded(4), {"min": 0.0, "max": 6.0}),
+        (lambda x, w: F.relu6(x * w), seeded(3, 4), seeded(4), {"min": 0.0, "max": 6.0}),
+        (lambda x, w: (x * w).clamp(0), seeded(3, 4), seeded(4), {"min": 0.0, "max": None}),
+        (lambda x, w: torch.clip(x * w, max=2), seeded(3, 4), seeded(4), {"min": None, "max": 2.0}),
+        (lambda x, w: torch.clamp(x * w, torch.zeros(4)), seeded(3, 4), seeded(4), {"min": None, "max": None}),
+        (lambda x, w: (x * w).clamp_min(1), seeded(3, 4), seeded(4), {"min": 1.0, "max": None}),
+        (lambda x, w: F.leaky_relu(x * w), seeded(3, 4), seeded(4), {"negative_slope": 0.01}),
+        (lambda x, w: nn.LeakyReLU(0.3)(x * w), seeded(3, 4), seeded(4), {"negative_slope": 0.3}),
+        (lambda x, w: torch.ops.aten.leaky_relu(x * w, 0.3), seeded(3, 4), seeded(4), {"negative_slope": 0.3}),
+        (lambda x, w: F.elu(x * w, 2.0), seeded(3, 4), seeded(4), {"alpha": 2.0}),
+        (lambda x, w: nn.GELU("tanh")(x * w), seeded(3, 4), seeded(4), {"approximate": "tanh"}),
+        (lambda x, w: F.softplus(x * w, 5), seeded(3, 4), seeded(4), {"beta": 5.0, "threshold": 20.0}),
     ],
 )
 def test_what_the_model_calls(function: Any, batch: Any, parameter: Any, attributes: dict[str, Any]) -> None:
@@ -75,11 +94,42 @@ def test_the_spread_of_the_logits_is_that_over_the_classes_of_an_entry() -> None
         (lambda output: F.nll_loss(output.log_softmax(1), TARGET), "num_classes", 5),
         (lambda output: F.binary_cross_entropy_with_logits(output, torch.ones(8, 5)), "num_classes", 5),
         (lambda output: nn.CrossEntropyLoss(label_smoothing=0.3)(output, TARGET), "smoothing", 0.3),
+        (lambda output: torch._C._nn.cross_entropy_loss(output, TARGET, None, 2, -100, 0.25), "smoothing", 0.25),
     ],
 )
 def test_settings_of_a_loss(loss: Any, key: str, value: Any) -> None:
     operation, _ = classified(loss)
     assert operation.attributes[key] == value
+
+
+ONES, SHARES = torch.ones(8, 5), torch.full((8, 5), 0.2)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda output, word, number: F.mse_loss(output, ONES, None, None, word),
+        lambda output, word, number: F.huber_loss(output, ONES, word),
+        lambda output, word, number: nn.CrossEntropyLoss(reduction=word)(output, TARGET),
+        lambda output, word, number: nn.CrossEntropyLoss(size_average=word == "mean")(output, TARGET),
+        lambda output, word, number: F.cross_entropy(output, TARGET, None, word == "mean"),
+        lambda output, word, number: torch.kl_div(output.log_softmax(1), SHARES, number),
+        lambda output, word, number: torch.binary_cross_entropy_with_logits(output, ONES, None, None, number),
+        lambda output, word, number: torch.binary_cross_entropy_with_logits(output, ONES, reduction=number),
+        lambda output, word, number: torch.ops.aten.cross_entropy_loss(output, TARGET, None, number),
+        lambda output, word, number: torch.ops.aten.nll_loss(output.log_softmax(1), TARGET, None, number),
+        lambda output, word, number: torch.ops.aten.mse_loss(output, ONES, number),
+        lambda output, word, number: torch.hinge_embedding_loss(output, ONES, 1.0, number),
+        lambda output, word, number: torch.cosine_embedding_loss(output, ONES, ONES[:, 0], 0.0, number),
+        lambda output, word, number: torch.poisson_nll_loss(output, ONES, True, False, 1e-8, number),
+        lambda output, word, number: torch.triplet_margin_loss(output, ONES, SHARES, 1.0, 2, 1e-6, False, number),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:size_average and reduce")
+@pytest.mark.parametrize(("word", "number"), [("mean", 1), ("sum", 2)])
+def test_how_a_loss_is_reduced_however_it_is_told(loss: Any, word: str, number: int) -> None:
+    operation, _ = classified(lambda output: loss(output, word, number))
+    assert operation.attributes["reduction"] == word
 
 
 def test_one_logit_has_no_spread_over_classes() -> None:

@@ -49,6 +49,15 @@ def test_counts_of_none_and_one():
     assert last(single).startswith("0 errors, 1 warning, 0 notes; 1 of 1 weighted operation checked")
 
 
+@pytest.mark.parametrize("width", [80, 140])
+def test_numbers_of_a_thousand_and_more_are_written_in_one_way(width):
+    layers = tuple(replace(layer, fan_in=4608.0) for layer in sound().layers)
+    large = replace(sound(), layers=layers, coverage=Coverage(1204, 1204, 2408, 2408, ("SZ101",) * 1100))
+    text = render(large, width=width)
+    assert re.findall(r"(?<![.\d])\d{4,}", text) == []
+    assert ("1,204/1,204 operations" if width < 100 else "1,204 of 1,204 weighted operations checked") in text
+
+
 def test_a_changed_model_is_said_aloud():
     assert "MODEL WAS CHANGED" in last(replace(sound(), is_unchanged=False))
 

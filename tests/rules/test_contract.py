@@ -50,6 +50,15 @@ def test_bad_is_found_at_the_place_it_says(rule):
 
 
 @every_rule
+def test_every_place_is_a_path_of_the_model(rule):
+    found, names = findings(rule, "Bad")
+    made = names["build"]()
+    model = made[0] if isinstance(made, tuple) else made
+    paths = {*dict(model.named_modules()), *dict(model.named_parameters()), *dict(model.named_buffers())}
+    assert {place for finding in found for place in finding.where} <= paths
+
+
+@every_rule
 def test_good_is_silent(rule):
     found, _ = findings(rule, "Good")
     assert [finding for finding in found if finding.severity != "info"] == []

@@ -130,6 +130,9 @@ def _checked(request: Request, progress: output.Progress) -> Report:
         report: Report = stepzero.api.check(found.subject, **_asked(found, request), progress=progress)
     except StepzeroError:
         raise
+    except SystemExit as error:  # a model that leaves must not take the verdict with it
+        told = f"{request.target} called sys.exit({error.code!r}) while it ran, so nothing was checked"
+        raise TargetError(told) from error
     except Exception as error:
         if not failures.is_users(error):
             raise

@@ -1,5 +1,7 @@
 """``stepzero explain CODE|NAME|WORD``: the page of a rule, or the meaning of a word."""
 
+import re
+import textwrap
 from collections.abc import Sequence
 from dataclasses import fields
 
@@ -9,9 +11,12 @@ from stepzero.cli import codes, output
 from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.core.glossary import Word, words
 from stepzero.core.limits import Limits
-from stepzero.core.rule import FAMILIES, HEADINGS, Rule
+from stepzero.core.rule import CODE_HEADINGS, FAMILIES, Rule
+from stepzero.report.numbers import number
 from stepzero.report.style import Paint, wrap
 
+CODE = "    "
+"""What code is indented by, so that it can be told from prose."""
 WIDEST = 100
 """Columns beyond which prose is not spread."""
 
@@ -28,7 +33,7 @@ def command(topic: tuple[str, ...]) -> None:
     word = words().get(asked.lower().replace("-", " "))
     if rule is None and word is None:
         raise ConfigError(_unknown(asked, ALL))
-    lines = _page(rule, paint) if rule else _entry(word, width, paint) if word else []
+    lines = _page(rule, width, paint) if rule else _entry(word, width, paint) if word else []
     output.write("\n".join(lines) + "\n")
 
 
@@ -42,25 +47,35 @@ def _unknown(asked: str, rules: Sequence[Rule]) -> str:
     return f"no rule or word {asked!r}{hint}"
 
 
-def _page(rule: Rule, paint: Paint) -> list[str]:
-    """Facts of the rule, its page as written, and the limits it compares with."""
+def _page(rule: Rule, width: int, paint: Paint) -> list[str]:
+    """Facts of the rule, its page, and the limits it compares with; code is indented and never wrapped."""
     lines = [f"{paint(rule.code, 'code')} {paint(rule.name, 'bold')}  {FAMILIES[rule.family]}, {rule.status}", ""]
-    for line in rule.page.splitlines():
-        is_rule = bool(line) and set(line) == {"-"} and lines[-1] != ""
-        if not is_rule:
-            lines.append(paint(line, "bold") if line in HEADINGS else line)
-    return [*lines, *_limits(rule, paint)]
+    lines += _prose(rule.lead, width)
+    for heading, text in rule.sections.items():
+        body = textwrap.indent(text, CODE).splitlines() if heading in CODE_HEADINGS else _prose(text, width)
+        lines += ["", paint(heading, "bold"), *body]
+    return [*lines, *_limits(rule, width, paint)]
 
 
-def _limits(rule: Rule, paint: Paint) -> list[str]:
+def _prose(text: str, width: int) -> list[str]:
+    """Paragraphs filled to ``width``; lines that are indented or begin an item stay as they are."""
+    lines: list[str] = []
+    for paragraph in re.split(r"\n\s*\n", text):
+        is_laid_out = re.search(r"^(\s|[-*] )", paragraph, re.MULTILINE)
+        lines += ["", *(paragraph.splitlines() if is_laid_out else wrap(paragraph, width))]
+    return lines[1:]
+
+
+def _limits(rule: Rule, width: int, paint: Paint) -> list[str]:
     declared = {field.name: field for field in fields(Limits)}
     known = [declared[name] for name in rule.limits if name in declared]
-    if not known:
-        return []
-    told = [
-        f"  {field.name} = {field.default:g} {field.metadata['unit']}: {field.metadata['source']}" for field in known
-    ]
-    return ["", paint("Limits", "bold"), *told]
+    lines, limits = (["", paint("Limits", "bold")] if known else []), Limits()
+    for field in known:
+        told = (
+            f"{field.name} = {number(getattr(limits, field.name))} {field.metadata['unit']}: {field.metadata['source']}"
+        )
+        lines += wrap(told, width, "    ", first="  ")
+    return lines
 
 
 def _entry(word: Word, width: int, paint: Paint) -> list[str]:

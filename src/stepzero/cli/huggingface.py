@@ -42,9 +42,11 @@ def _config(transformers: Any, name: str, arguments: Arguments) -> Any:
         return _from_file(transformers, Path(name), arguments)
     known = [known for known in dir(transformers) if known.endswith("Config")]
     if name not in known:
-        near = did_you_mean(name, known)
-        hint = near or "; nothing is downloaded: give a configuration class or the path of a config.json"
-        raise TargetError(f"no configuration class {name!r} in transformers {transformers.__version__}{hint}")
+        hint = "nothing is downloaded: give a configuration class or the path of a config.json"
+        raise TargetError(
+            f"no configuration class {name!r} in transformers {transformers.__version__}; {hint}"
+            f"{did_you_mean(name, known)}"
+        )
     kind = getattr(transformers, name)
     fields = kind().to_dict()
     for key in arguments.kwargs:

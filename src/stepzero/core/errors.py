@@ -11,7 +11,7 @@ Each carries one line: what was expected, what came, what to do. An exception th
 never wrapped: it comes back as it is, with a note that names the layer it died in.
 """
 
-import difflib
+import itertools
 from collections.abc import Iterable
 
 
@@ -44,6 +44,40 @@ class IncompleteError(StepzeroError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the nearest known word, or an empty string."""
-    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f"; did you mean {match[0]!r}?" if match else ""
+    """Return ``; did you mean 'x'?`` for the nearest known word, or an empty string when none is close.
+
+    Close: one slip of the finger in three letters, or ``word`` is how the known one begins. Capitals
+    are no slips.
+    """
+    best = min(
+        ((*_farness(word.lower(), other.lower()), place, other) for place, other in enumerate(known)), default=None
+    )
+    return f"; did you mean {best[-1]!r}?" if best is not None and best[0] < _FAR else ""
+
+
+_FAR = 100
+_STEM = 3
+"""Letters from which on a beginning says what was meant."""
+
+
+def _farness(word: str, other: str) -> tuple[int, int]:
+    """Number of slips between two words (_FAR when too many), then how little of their beginnings agrees."""
+    allowed = max(1, len(word) // 3)
+    slips = _slips(word, other) if abs(len(word) - len(other)) <= allowed else _FAR
+    if slips > allowed:
+        slips = allowed + 1 if len(word) >= _STEM and other.startswith(word) else _FAR
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(word, other, strict=False))
+    return slips, -len(list(same))
+
+
+def _slips(word: str, other: str) -> int:
+    """Letters missing, added, replaced or swapped with their neighbour (restricted Damerau-Levenshtein distance)."""
+    before, last = list[int](), list(range(len(other) + 1))
+    for i, letter in enumerate(word, 1):
+        row = [i]
+        for j, target in enumerate(other, 1):
+            least = min(last[j] + 1, row[-1] + 1, last[j - 1] + (letter != target))
+            is_swap = i > 1 and j > 1 and letter == other[j - 2] and word[i - 2] == target
+            row.append(min(least, before[j - 2] + 1) if is_swap else least)
+        before, last = last, row
+    return last[-1]

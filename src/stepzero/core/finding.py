@@ -29,7 +29,8 @@ class Fix:
 class Finding:
     """One sentence with its number, its limit, its place and its evidence.
 
-    ``where`` holds parameter or module paths as ``named_parameters()`` and ``named_modules()`` give them.
+    ``where`` holds parameter or module paths as ``named_parameters()`` and ``named_modules()`` give them;
+    '' is the model itself.
     ``root`` is the ``id`` of the finding that explains this one, or None for a root cause.
     """
 

@@ -27,6 +27,9 @@ class Limits:
         0.5, unit="directions a unit", source="more start the second step from generic rows (SZ203)"
     )
     scaled_error_share: float = limit(0.5, unit="share of units", source="most of the layer is redundant (SZ204)")
+    wake_warning_size: float = limit(1e-6, unit="of the control", source="catalogue SZ404")
+    wake_error_size: float = limit(1e-30, unit="gradient", source="near float32 underflow, catalogue SZ404")
+    wake_error_of_eps: float = limit(1e-3, unit="of the optimizer's eps", source="catalogue SZ404")
     outlier_false_call: float = limit(1e-6, unit="probability a tensor", source="Gaussian tail over n elements (SZ103)")
     outlier_min_elements: float = limit(16, unit="elements", source="too few to estimate a deviation (SZ103)")
     outlier_subnormal_share: float = limit(0.05, unit="share of elements", source="pytorch/pytorch#155588 (SZ103)")
@@ -75,6 +78,20 @@ class Limits:
     saturated_error: float = limit(0.5, unit="share of units", source="Glorot 2010 (SZ303)")
     saturated_error_gradient: float = limit(0.1, unit="ratio across the activation", source="SZ303")
     saturated_min_rows: float = limit(8, unit="positions", source="a share of positions needs several (SZ303)")
+    norm_gain: float = limit(
+        2.0, unit="factor away from 1", source="gains spread around 1 stay inside; N(0, 0.02) does not (SZ310)"
+    )
+    norm_shift: float = limit(1.0, unit="of the gain", source="a shift larger than the signal hides it (SZ310)")
+    norm_min_units: float = limit(8, unit="units", source="few gains can share a sign by chance (SZ310)")
+    narrow_beta: float = limit(
+        1.0, unit="variance of ln norm^2", source="the squared norm varies by a factor e; Hanin & Rolnick 2018 (SZ315)"
+    )
+    narrow_min_layers: float = limit(
+        8, unit="layers", source="over fewer layers luck is a scale that few steps mend (SZ315)"
+    )
+    narrow_isometry: float = limit(
+        0.02, unit="range of ln factor", source="a Gaussian layer of width 1,000 has 0.03 by chance (SZ315)"
+    )
     dead_warning: float = limit(0.10, unit="share of units above chance", source="catalogue SZ305")
     dead_error: float = limit(0.50, unit="share of units above chance", source="catalogue SZ305")
     dead_min_rows: float = limit(32, unit="positions", source="all-off by chance has probability 2^-32 a unit (SZ305)")
@@ -95,6 +112,23 @@ class Limits:
     loud_error_gradient: float = limit(
         10.0, unit="of what the head's law sends back", source="gradient into the backbone, catalogue SZ501"
     )
+    bias_ratio: float = limit(
+        3.0, unit="of the rms of W x", source="the weights move the unit by a third of its offset (SZ601)"
+    )
+    bias_share: float = limit(0.5, unit="share of units", source="most of a layer (SZ601)")
+    bias_min_rows: float = limit(8, unit="positions", source="an rms needs several samples (SZ601)")
+    bias_revives: float = limit(
+        1.0,
+        unit="standard deviations",
+        source="without its bias the unit is on at 16 % of positions or more: 32 off have a chance of 0.4 % (SZ602)",
+    )
+    cone_dimensions: float = limit(
+        3, unit="inputs", source="in four dimensions lines through the origin no longer cover the data (SZ608)"
+    )
+    cone_rank_line: float = limit(
+        4, unit="rank", source="theorem: gradients are constant on x > 0 and on x < 0, for weights and biases (SZ608)"
+    )
+    cone_rank_half_line: float = limit(2, unit="rank", source="the same with one sign only (SZ608)")
     input_offset: float = limit(3.0, unit="standard deviations", source="LeCun 1998 section 4.3 (SZ901)")
     input_std_low: float = limit(0.05, unit="standard deviation", source="catalogue SZ901")
     input_std_high: float = limit(20.0, unit="standard deviation", source="catalogue SZ901")

@@ -12,6 +12,8 @@ from stepzero.core.trace import Trace
 
 HEADINGS = ("What it finds", "Why it matters", "When it is fine", "Bad", "Good", "Fix", "References")
 """Headings every page has, in this order."""
+CODE_HEADINGS = ("Bad", "Good")
+"""Those that have code under them."""
 
 FAMILIES = {
     1: "memory and provenance",
@@ -62,6 +64,16 @@ class Rule:
     def summary(self) -> str:
         """First line of the page."""
         return self.page.strip().splitlines()[0]
+
+    @property
+    def lead(self) -> str:
+        """What stands before the first heading."""
+        return self.page.split(f"\n{HEADINGS[0]}\n-", maxsplit=1)[0].strip()
+
+    @property
+    def sections(self) -> dict[str, str]:
+        """Text under each of the HEADINGS the page has, without the heading."""
+        return _sections(self.page)
 
     def section(self, heading: str) -> str:
         """Text under one of HEADINGS, without the heading."""

@@ -190,8 +190,12 @@ class TensorFact:
     """Whether any recorded operation read it."""
     gradient: GradientFact | None = None
     """None when autograd returned None: no path to the loss."""
+    values: Vector = Vector()
+    """Every element of a floating-point parameter with one axis and at most 4,096 of them; else empty."""
     changes_output: bool | None = None
     """For parameters without a gradient: whether redrawing them changes the output; None when not tried."""
+    source_line: str | None = None
+    """``path:line`` that assigned it, when that was after its module was made."""
 
     @property
     def is_constant(self) -> bool:
@@ -339,8 +343,9 @@ class Trace:
         return (operation for operation in self.operations if operation.kind == "weighted" and operation.from_input)
 
     def source_line(self, path: str) -> str | None:
-        """Source line of the module at ``path``, or of its nearest parent that has one."""
+        """Source line of the parameter or module at ``path``, or of its nearest parent that has one."""
         lines = {module.path: module.source_line for module in self.modules}
+        lines |= {fact.name: fact.source_line for fact in self.parameters}
         while path and not lines.get(path):
             path = path.rpartition(".")[0]
         return lines.get(path)

@@ -1,5 +1,6 @@
 """Activations as a group of units: how many are flat, how many are off, and how many would be off by chance."""
 
+import math
 from collections.abc import Iterable
 
 from stepzero.core.trace import Operation, Signal, Trace
@@ -7,10 +8,11 @@ from stepzero.measure.uses import before
 
 
 def is_bounded(operation: Operation) -> bool:
-    """Whether both far sides are flat: tanh, sigmoid. A hard tanh that stays above 0 is a clipped rectifier (ReLU6)."""
-    low = operation.forward.low if operation.forward is not None else None
-    is_clipped = operation.name == "hardtanh" and low is not None and low >= 0.0
-    return bool(operation.attributes.get("bounded")) and not is_clipped
+    """Whether both far sides are flat: tanh, sigmoid. A hard tanh from 0 on is a clipped rectifier (ReLU6)."""
+    low, high = operation.attributes.get("min"), operation.attributes.get("max")
+    if isinstance(low, float) and isinstance(high, float):
+        return -math.inf < low < 0.0 < high < math.inf
+    return bool(operation.attributes.get("bounded"))
 
 
 def flat_share(signal: Signal, limit: float) -> float:

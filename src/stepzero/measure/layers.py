@@ -28,11 +28,12 @@ def layer_table(trace: Trace) -> tuple[LayerRow, ...]:
     return tuple(rows.values())
 
 
-def law_std(operation: Operation, use: ParameterUse, consumer: Operation | None = None) -> float | None:
+def law_std(use: ParameterUse, consumer: Operation | None = None) -> float | None:
     """gain(consumer) / sqrt(true fan in): the standard deviation that keeps the signal's second moment."""
     if not use.fan_in or use.slot == "table" or use.is_derived:
         return None
-    gain = gain_of(operation.consumer) if consumer is not None and consumer.kind == "activation" else None
+    is_curved = consumer is not None and consumer.kind == "activation"
+    gain = gain_of(consumer.name, consumer.attributes) if consumer is not None and is_curved else None
     return (gain or 1.0) / math.sqrt(use.fan_in)
 
 
@@ -51,7 +52,7 @@ def _row(trace: Trace, operation: Operation, use: ParameterUse, fact: TensorFact
         source = trace.operations[source.inputs[0]]
     consumer = trace.operations[operation.consumer_index] if operation.consumer_index is not None else None
     flat, dead = unit_shares(consumer) if consumer is not None else (None, None)
-    law, std = law_std(operation, use, consumer), fact.std if fact else None
+    law, std = law_std(use, consumer), fact.std if fact else None
     gradient = fact.gradient if fact else None
     units = operation.shape[operation.unit_axis] if operation.unit_axis is not None else None
     return LayerRow(

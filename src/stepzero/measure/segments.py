@@ -60,6 +60,8 @@ class Drift:
     first: float
     last: float
     """The quantity at the two ends as measured."""
+    chance: float
+    """How far the logarithm strays along the segment by finite width alone."""
 
     @property
     def total(self) -> float:
@@ -75,6 +77,18 @@ class Drift:
     def range(self) -> float:
         """Largest over smallest along the line."""
         return _exp(abs(self.total))
+
+    @property
+    def words(self) -> str:
+        """What the quantity does, for a message."""
+        return (
+            f"changes by a factor {self.factor:.2g} a layer over {self.layers} layers, {self.range:.2g} in all "
+            f"({self.first:.2g} to {self.last:.2g})"
+        )
+
+    def exceeds(self, factor: float, most: float) -> bool:
+        """Whether it is more than ``factor`` a layer, more than ``most`` in all, and more than chance, up or down."""
+        return abs(self.total) > self.chance and _exp(abs(self.slope)) > factor and self.range > most
 
 
 def segments(trace: Trace) -> tuple[Segment, ...]:
@@ -99,7 +113,7 @@ def drift(segment: Segment, quantity: Callable[[Operation], float | None], *, le
     if len(points) < max(least, 2) or any(not 0 < value < math.inf for _, value in points):
         return None
     slope = robust_slope([(depth, math.log(value)) for depth, value in points])
-    return Drift(slope, len(segment.operations), points[0][1], points[-1][1])
+    return Drift(slope, len(segment.operations), points[0][1], points[-1][1], segment.chance)
 
 
 def signal_rms(operation: Operation) -> float | None:

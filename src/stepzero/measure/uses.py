@@ -60,5 +60,5 @@ def before(trace: Trace, operation: Operation) -> Operation | None:
 
 
 def place_of(trace: Trace, operation: Operation) -> tuple[str, ...]:
-    """Where a finding about ``operation`` sits: the parameters behind it, else its module; never empty."""
-    return feeding(trace, operation) or (operation.module or trace.model,)
+    """Where a finding about ``operation`` sits: the parameters behind it, else its module ('' is the whole model)."""
+    return feeding(trace, operation) or (operation.module,)

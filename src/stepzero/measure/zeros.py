@@ -14,6 +14,8 @@ TABLE = "zero table added to a stream: positions start alike"
 LOOKUP = "zero embedding: what it adds is learnt from nothing"
 LOGITS = "zero logits of a softmax: uniform weights"
 GATE = "zero gate: what it multiplies is let in step by step"
+STARTS_SMALL = frozenset([BRANCH, ADDED, GATE])
+"""Parts in which a small factor is a careful start."""
 
 
 def idiom(graph: Graph, operation: Operation, use: ParameterUse) -> str:
@@ -22,13 +24,13 @@ def idiom(graph: Graph, operation: Operation, use: ParameterUse) -> str:
         return LOOKUP
     if operation.kind == "attention" or (operation.kind == "add" and use.slot == "table"):
         return TABLE
-    met = _met(graph, operation)
-    if met and operation.kind != "weighted":
+    words = met(graph, operation)
+    if words and operation.kind != "weighted":
         return TABLE
-    return HEAD if operation.role == "head" and met == "" else met
+    return HEAD if operation.role == "head" and words == "" else words
 
 
-def _met(graph: Graph, operation: Operation) -> str:
+def met(graph: Graph, operation: Operation) -> str:
     """What the result meets first, through everything that is neither a weight nor a meeting."""
     seen, queue = {operation.index}, [operation.index]
     for index in queue:
@@ -53,14 +55,31 @@ def _meeting(reader: Operation) -> str:
     return ADDED if reader.kind == "add" and reader.role == "" and len(reader.inputs) > 1 else ""
 
 
+def is_shut(graph: Graph, operation: Operation) -> bool:
+    """Whether all that reads the result, through views, is an activation with slope zero for every unit."""
+    queue, is_read = [operation.index], False
+    for index in queue:
+        for reader in (graph.trace.operations[other] for other in graph.readers[index]):
+            if reader.kind in ("view", "dropout"):
+                queue.append(reader.index)
+            elif reader.kind != "activation" or not _is_off(reader):
+                return False
+            else:
+                is_read = True
+    return is_read
+
+
+def _is_off(activation: Operation) -> bool:
+    signal = activation.forward
+    return signal is not None and len(signal.off_share) > 0 and min(signal.off_share) >= 1.0
+
+
 def stuck_by_kink(graph: Graph, operation: Operation) -> bool:
     """Proof 1: the result is the bias alone, and the activation that follows has slope zero there, for every unit."""
     if operation.consumer_index is None:
         return False
     activation = graph.trace.operations[operation.consumer_index]
-    if activation.kind != "activation" or activation.forward is None or not len(activation.forward.off_share):
-        return False
-    return min(activation.forward.off_share) >= 1.0 and _is_alone(graph, operation, activation)
+    return activation.kind == "activation" and _is_off(activation) and _is_alone(graph, operation, activation)
 
 
 def stuck_pair(graph: Graph, operation: Operation, facts: dict[str, TensorFact]) -> tuple[str, ...]:

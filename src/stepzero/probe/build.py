@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -16,6 +16,10 @@ from stepzero.probe.subject import Subject, subject_of, unwrapped
 
 _TORCH = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent.parent)
+
+
+Place: TypeAlias = int | tuple[int, str]
+"""Id of a module; with a name, a parameter of it."""
 
 
 def build(
@@ -48,10 +52,18 @@ def build(
         is_stand_in=is_stand_in,
     )
     subject.factory = factory
-    subject.source_lines = {
-        path: lines[id(module)] for path, module in unwrapped(model).named_modules() if id(module) in lines
-    }
+    subject.source_lines = _by_path(unwrapped(model), lines)
     return subject
+
+
+def _by_path(model: nn.Module, lines: dict[Place, str]) -> dict[str, str]:
+    """Lines of modules by their path, and of parameters that were assigned later by their name."""
+    found = {path: lines[id(module)] for path, module in model.named_modules() if id(module) in lines}
+    for path, module in model.named_modules():
+        for name in module._parameters:
+            if (line := lines.get((id(module), name))) is not None:
+                found[f"{path}.{name}".lstrip(".")] = line
+    return found
 
 
 @contextmanager
@@ -81,11 +93,14 @@ def parts(made: Any) -> tuple[nn.Module, Any, Any]:
 
 
 @contextmanager
-def recorded_lines() -> Iterator[dict[int, str]]:
-    """Record, for each module constructed inside, ``path:line`` of the innermost frame outside torch that made it."""
-    lines: dict[int, str] = {}
+def recorded_lines() -> Iterator[dict[Place, str]]:
+    """Record, for each module constructed inside, ``path:line`` of the innermost frame outside torch that made it.
+
+    Under (id, name) stands the line of a parameter that was assigned after its module was made.
+    """
+    lines: dict[Place, str] = {}
     kept: list[nn.Module] = []  # an id is only good while its object lives
-    original = nn.Module.__init__
+    original, register = nn.Module.__init__, nn.Module.register_parameter
 
     def recording(self: nn.Module, *args: Any, **kwargs: Any) -> None:
         place = _creator(sys._getframe(1), self)
@@ -94,11 +109,20 @@ def recorded_lines() -> Iterator[dict[int, str]]:
             kept.append(self)
         original(self, *args, **kwargs)
 
+    def registering(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
+        made = lines.get(id(self))
+        place = _creator(sys._getframe(1), self) if made is not None else None
+        if place is not None and place != made:
+            lines[id(self), name] = place
+        register(self, name, param)
+
     nn.Module.__init__ = recording  # type: ignore[method-assign]  # watches every class at once
+    nn.Module.register_parameter = registering  # type: ignore[method-assign]  # what assignments end in
     try:
         yield lines
     finally:
         nn.Module.__init__ = original  # type: ignore[method-assign]  # as it was
+        nn.Module.register_parameter = register  # type: ignore[method-assign]  # as it was
 
 
 def _creator(frame: FrameType | None, module: nn.Module) -> str | None:

@@ -22,6 +22,7 @@ from stepzero.probe.recorder import Recorder
 from stepzero.probe.restore import (
     Guard,
     Snapshot,
+    deeper_calls,
     preserved_randomness,
     preserved_state,
     seed_everything,
@@ -52,7 +53,7 @@ def capture(subject: Subject) -> Trace:
     Raises whatever the user's own code raised, with a note naming the module it died in, and `StepzeroError` for
     inputs that cannot be used. The model, the batch and all global state are bit-identical afterwards either way.
     """
-    with without_collection():
+    with without_collection(), deeper_calls():
         return _capture(subject)
 
 

@@ -15,11 +15,14 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined]  # its stub leaves it out
 
 from stepzero.core.trace import GradientFact, TensorFact
+from stepzero.core.vector import Vector
 from stepzero.measure.sampling import wide
 from stepzero.probe.restore import storage_pointer
 from stepzero.probe.transfer import Ledger, vector
 
 SAMPLE = 2048
+KEPT = 4096
+"""Biases and gains of at most so many units are kept whole: rules compare them with what their units receive."""
 _SPREAD_EVERY = 2
 """The median reads every second of the sample: 1,024 numbers give the spread to 4 %, and a median is slow."""
 _FEW = 64
@@ -39,6 +42,8 @@ class _Row:
     flat: Tensor | None = None
     statistics: tuple[int, int] | None = None
     """Ticket and place of the row's numbers."""
+    values: int | None = None
+    """Ticket of all elements."""
 
 
 def state_of(tensor: Tensor) -> str:
@@ -122,6 +127,8 @@ class Facts:
             row.flat = _flat(tensor)
             if row.flat.numel() == 0 or (kind == "buffer" and not row.flat.is_floating_point()):
                 continue  # counters and masks: nothing a rule could say about their values
+            if kind == "parameter" and tensor.dim() == 1 and row.flat.numel() <= KEPT and tensor.is_floating_point():
+                row.values = self._ledger.put(row.flat)
             is_small = row.flat.numel() <= SAMPLE
             groups.setdefault((is_small, row.flat.device, row.flat.dtype), []).append(row)
         for (is_small, *_), rows in groups.items():
@@ -153,6 +160,7 @@ class Facts:
             requires_grad=row.tensor.requires_grad,
             state=row.state,
             is_used=row.name in used or any(alias in used for alias in row.aliases),
+            values=vector(self._ledger.tensor(row.values)) if row.values is not None else Vector(),
             gradient=next((gradients[name] for name in (row.name, *row.aliases) if name in gradients), None),
             **numbers,
         )

@@ -51,7 +51,7 @@ def trace(
     roles.assign(records, run.outputs, run.loss_index)
     tables = Tables(ledger)
     operations = tuple(_operation(record, ledger, tables, tickets.get(record.index)) for record in records)
-    parameters, buffers = _split(static.finish(run.recorder.used, _gradients(run, ledger)))
+    parameters, buffers = _split(subject, static.finish(run.recorder.used, _gradients(run, ledger)))
     return Trace(
         model=subject.name,
         operations=operations,
@@ -72,7 +72,7 @@ def trace(
 
 def static_trace(subject: Subject, tensors: list[TensorFact], reason: str) -> Trace:
     """A Trace of the weights alone, when the model cannot run."""
-    parameters, buffers = _split(tensors)
+    parameters, buffers = _split(subject, tensors)
     return Trace(
         model=subject.name,
         parameters=parameters,
@@ -118,10 +118,12 @@ def _input_fact(name: str, tensor: Tensor, *, is_stand_in: bool) -> InputFact:
     )
 
 
-def _split(tensors: list[TensorFact]) -> tuple[tuple[TensorFact, ...], tuple[TensorFact, ...]]:
-    return tuple(fact for fact in tensors if fact.kind == "parameter"), tuple(
-        fact for fact in tensors if fact.kind == "buffer"
-    )
+def _split(subject: Subject, tensors: list[TensorFact]) -> tuple[tuple[TensorFact, ...], tuple[TensorFact, ...]]:
+    """Parameters, with the lines that assigned them, and buffers."""
+    lines = subject.source_lines
+    parameters = (fact for fact in tensors if fact.kind == "parameter")
+    placed = (replace(fact, source_line=lines[fact.name]) if fact.name in lines else fact for fact in parameters)
+    return tuple(placed), tuple(fact for fact in tensors if fact.kind == "buffer")
 
 
 def _gradients(run: "Run", ledger: Ledger) -> dict[str, GradientFact]:

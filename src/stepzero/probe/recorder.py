@@ -19,7 +19,8 @@ from stepzero.measure import slope
 from stepzero.measure.sampling import ACTIVATION_ROWS, ROWS, Plan, plan_of, rows_of
 from stepzero.probe import settings, units, views
 from stepzero.probe.nodes import Node, Record, View
-from stepzero.probe.restore import Guard, storage_pointer
+from stepzero.probe.restore import Guard
+from stepzero.probe.rewrites import Rewrites
 from stepzero.probe.sampler import Sampler
 from stepzero.probe.uses import describe, flat_tensors, shape_of
 from stepzero.probe.vocabulary import CREATORS, DROPOUTS, Spec, spec_of
@@ -56,7 +57,7 @@ class Recorder(TorchFunctionMode):
         self._specs: dict[Any, Spec] = {}
         self._run = next(_RUNS)
         self._sources: dict[int, Node | None] = {}
-        self._rewritten: dict[int, Node] = {}
+        self._rewrites = Rewrites()
         self._visits: dict[tuple[str, str], int] = {}
         self._largest: dict[Any, float] = {}
         self._kept: list[Tensor] = []
@@ -107,11 +108,7 @@ class Recorder(TorchFunctionMode):
         node: Node | None = getattr(tensor, _MARK, None)
         if node is None or node.run != self._run:
             node = self._sources.get(id(tensor))
-        if self._rewritten:
-            writer = self._rewritten.get(storage_pointer(tensor))
-            if writer is not None and (node is None or node.index is None or (writer.index or 0) > node.index):
-                return writer
-        return node
+        return self._rewrites.latest(tensor, node) if self._rewrites.writers else node
 
     def leave_function(self, name: str, args: tuple[Any, ...], result: Any) -> None:
         """Record a custom function as one operation where its own forward left no trace from input to result."""
@@ -159,8 +156,10 @@ class Recorder(TorchFunctionMode):
         targets = [kwargs["out"]] if "out" in kwargs else [args[0] if args else None]
         if spec.name.startswith("_foreach") or spec.name.startswith("_fused"):
             targets = list(args)
-        for tensor in flat_tensors(targets):
+        tensors = list(flat_tensors(targets))
+        for tensor in tensors:
             self.guard.before_write(tensor)
+        self._rewrites.expect([_value_of(tensor) for tensor in tensors])
 
     def _observe(self, func: Any, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         operands = list(flat_tensors((*args, *kwargs.values()) if kwargs else args))
@@ -268,8 +267,8 @@ class Recorder(TorchFunctionMode):
                 self._sources[id(output)] = node
             else:
                 setattr(output, _MARK, node)
-            if spec.is_inplace and output._is_view():  # noqa: SLF001 - no public name; whoever else looks at this memory sees the new values
-                self._rewritten[storage_pointer(output)] = node
+            if spec.is_inplace:
+                self._rewrites.note(output, node)
 
     # -- measuring --------------------------------------------------------------------------------------------------
 

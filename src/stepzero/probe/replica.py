@@ -6,7 +6,7 @@ factors, the matched control.
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -23,7 +23,8 @@ from stepzero.probe.subject import Subject, copied_batch, unwrapped
 from stepzero.probe.uses import flat_tensors
 
 Gradients = dict[str, Tensor | None]
-Watch = Callable[[Any], Any]
+_OF_NOISE = 8.0
+"""A gradient is zero when it is no more than so many times what another rounding changes in it."""
 
 
 class ReplicaError(StepzeroError):
@@ -56,14 +57,41 @@ class Replica:
             if watch is not None:
                 stack.enter_context(watch)
             output, scalar = self._scalar(batch, watch)
-            names = [name for name, each in self.parameters.items() if each.requires_grad]
-            if not scalar.requires_grad:
-                return dict.fromkeys(names), main_output(output).detach()
             if watch is not None:
                 watch.phase = "backward"
-            found = torch.autograd.grad(scalar, [self.parameters[name] for name in names], allow_unused=True)
+            gradients = self._differentiated(scalar)
+        return gradients, main_output(output).detach()
+
+    def sizes(self, batch: int = 0) -> tuple[dict[str, Tensor | None], Gradients]:
+        """Norms of each gradient's slices along axis 0, zero where it is rounding alone; and the gradients.
+
+        Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
+        first one to the last bits, except where both are what a cancelled sum left over.
+        """
+        with self._running():
+            _, scalar = self._scalar(batch, None)
+            first = self._differentiated(scalar, retain_graph=True)
+            third = self._differentiated(scalar / 3)
+        found: dict[str, Tensor | None] = {}
+        for name, gradient in first.items():
+            other = third[name]
+            if gradient is None or other is None:
+                found[name] = None
+                continue
+            norms, noise = _slice_norms(gradient), _slice_norms(gradient - 3 * other)
+            floor = _OF_NOISE * noise.max() if noise.numel() else noise
+            found[name] = torch.where(norms <= floor, torch.zeros_like(norms), norms)  # NaN stays NaN
+        return found, first
+
+    def _differentiated(self, scalar: Tensor, *, retain_graph: bool = False) -> Gradients:
+        names = list(self.trainable)
+        if not scalar.requires_grad:
+            return dict.fromkeys(names)
+        found = torch.autograd.grad(
+            scalar, [self.parameters[name] for name in names], allow_unused=True, retain_graph=retain_graph
+        )
         dense = [each.to_dense() if each is not None and each.layout != torch.strided else each for each in found]
-        return dict(zip(names, dense, strict=True)), main_output(output).detach()
+        return dict(zip(names, dense, strict=True))
 
     def output(self, batch: int = 0) -> Tensor:
         """Main output of the model, without derivatives."""
@@ -120,6 +148,13 @@ class Replica:
             except Exception as error:
                 why = " ".join(f"{type(error).__name__}: {error}".split())
                 raise ReplicaError(f"the copy does not run in float64 ({why[:200]})") from error
+
+
+def _slice_norms(gradient: Tensor) -> Tensor:
+    """[slices along axis 0]; largest magnitudes, which unlike squares do not underflow."""
+    flat = gradient.detach().abs()
+    flat = flat.flatten(1).amax(1) if flat.dim() > 1 and flat.numel() else flat.reshape(-1)
+    return flat.to("cpu", torch.float64)
 
 
 def _has_own_loss(output: Any) -> bool:

@@ -91,11 +91,14 @@ def preserved_randomness() -> Iterator[None]:
 
 
 def seed_everything(seed: int) -> None:
-    """Seed the generators of the CPU and of every device in use; call only with randomness preserved.
+    """Seed `random`, numpy's global generator and those of torch; call only with randomness preserved.
 
     Not `torch.manual_seed`: on a machine whose devices are not in use yet that queues a seeding for later, which
     would change the user's draws after the check.
     """
+    random.seed(seed)
+    if numpy := sys.modules.get("numpy.random"):
+        numpy.seed(seed % 2**32)  # numpy takes 32 bits
     torch.default_generator.manual_seed(seed)
     for module in (torch.cuda, torch.xpu):
         if module.is_initialized():
@@ -114,6 +117,17 @@ def without_collection() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextmanager
+def deeper_calls() -> Iterator[None]:
+    """Double the recursion limit: global hooks put more Python frames on a module's call, and no model may feel it."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(2 * limit)
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 @contextmanager

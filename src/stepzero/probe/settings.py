@@ -4,10 +4,40 @@ from typing import Any
 
 from torch import Tensor
 
+from stepzero.core.trace import Attribute
 from stepzero.measure.sampling import plan_of, rows_of, wide
 from stepzero.probe.nodes import Record
 from stepzero.probe.uses import argument
 from stepzero.probe.vocabulary import BOUNDED, Spec
+
+_SETTINGS: dict[str, tuple[tuple[str, int, str, float | str | None], ...]] = {
+    "leaky_relu": (("negative_slope", 1, "negative_slope", 0.01),),
+    "rrelu": (("lower", 1, "lower", 1 / 8), ("upper", 2, "upper", 1 / 3)),
+    "elu": (("alpha", 1, "alpha", 1.0),),
+    "celu": (("alpha", 1, "alpha", 1.0),),
+    "gelu": (("approximate", 1, "approximate", "none"),),
+    "softplus": (("beta", 1, "beta", 1.0), ("threshold", 2, "threshold", 20.0)),
+    "hardshrink": (("lambd", 1, "lambd", 0.5),),
+    "softshrink": (("lambd", 1, "lambd", 0.5),),
+    "threshold": (("threshold", 1, "threshold", None), ("value", 2, "value", None)),
+    "hardtanh": (("min", 1, "min_val", -1.0), ("max", 2, "max_val", 1.0)),
+    "relu6": (("min", 9, "", 0.0), ("max", 9, "", 6.0)),
+    **dict.fromkeys(["clamp", "clip"], (("min", 1, "min", None), ("max", 2, "max", None))),
+    "clamp_min": (("min", 1, "min", None), ("max", 9, "", None)),
+    "clamp_max": (("min", 9, "", None), ("max", 1, "max", None)),
+}
+"""Of an elementwise function: attribute, position and name of the argument, value when it is not given."""
+_REDUCTIONS = ("none", "mean", "sum")
+"""As the functions below torch.nn.functional count them."""
+_REDUCTION_AT = {
+    **dict.fromkeys(["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "soft_margin_loss", "kl_div"], 2),
+    **dict.fromkeys(["multilabel_margin_loss"], 2),
+    **dict.fromkeys(["cross_entropy", "nll_loss", "binary_cross_entropy", "hinge_embedding_loss"], 3),
+    **dict.fromkeys(["binary_cross_entropy_with_logits", "cosine_embedding_loss", "margin_ranking_loss"], 4),
+    **dict.fromkeys(["ctc_loss", "multi_margin_loss", "poisson_nll_loss"], 5),
+    "triplet_margin_loss": 7,
+}
+"""Where they take it by position; torch.nn.functional passes it on by name, however it was called."""
 
 
 def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -19,6 +49,7 @@ def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, An
     elif spec.name == "embedding":
         padding = argument(args, kwargs, 2, "padding_idx")
         record.attributes["padding_idx"] = int(padding) if isinstance(padding, int) else None
+        _read_padding_row(record, padding, argument(args, kwargs, 1, "weight"))
     elif spec.kind == "softmax":
         dim = argument(args, kwargs, 1, "dim", -1)
         record.attributes["dim"] = dim if isinstance(dim, int) else -1
@@ -27,12 +58,36 @@ def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, An
         record.attributes["p"] = float(share) if isinstance(share, int | float) else None
     elif spec.name in BOUNDED:
         record.attributes["bounded"] = True
+    elif spec.name in _SETTINGS:
+        for key, position, name, default in _SETTINGS[spec.name]:
+            record.attributes[key] = _plain(argument(args, kwargs, position, name, default))
+
+
+def _plain(value: Any) -> Attribute:
+    """A number or a word; None for tensors, whose values are on the device."""
+    return float(value) if isinstance(value, int | float) else value if isinstance(value, str) else None
+
+
+def _reduction(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """Mean, sum, none...; also from the two flags that came before the word."""
+    average, reduce = kwargs.get("size_average"), kwargs.get("reduce")
+    if average is not None or reduce is not None:
+        return "none" if reduce is False else "sum" if average is False else "mean"
+    value = argument(args, kwargs, _REDUCTION_AT.get(name, len(args)), "reduction", "mean")
+    return _REDUCTIONS[value] if isinstance(value, int) else str(value)
+
+
+def _read_padding_row(record: Record, padding: Any, table: Any) -> None:
+    """Rms of the one row that the lookup keeps out of the gradient."""
+    if isinstance(padding, int) and isinstance(table, Tensor) and type(table).__name__ != "DTensor":
+        row = table.detach()[padding]
+        record.scalars["padding_rms"] = row.to(wide(row)).square().mean().sqrt()
 
 
 def read_loss(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Classes, targets and spread of the logits of a classification loss."""
     logits, target = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "target")
-    record.attributes["reduction"] = str(kwargs.get("reduction", "mean"))
+    record.attributes["reduction"] = _reduction(spec.name, args, kwargs)
     if not isinstance(logits, Tensor) or spec.name not in (
         "cross_entropy",
         "nll_loss",
@@ -45,7 +100,9 @@ def read_loss(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[st
     record.attributes["num_classes"] = logits.shape[axis] if logits.dim() else 1
     record.attributes["hard_targets"] = isinstance(target, Tensor) and not target.is_floating_point()
     record.attributes["is_weighted"] = argument(args, kwargs, 2, "weight") is not None
-    record.attributes["smoothing"] = float(kwargs.get("label_smoothing", 0.0))
+    record.attributes["smoothing"] = (
+        float(argument(args, kwargs, 5, "label_smoothing", 0.0)) if spec.name == "cross_entropy" else 0.0
+    )
     plan = plan_of(tuple(logits.shape), axis)
     if plan is None:
         return

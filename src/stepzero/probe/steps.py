@@ -36,6 +36,17 @@ def _moving(gradients: Gradients) -> dict[str, tuple[Tensor, float]]:
     return {name: (each, sizes[name]) for name, each in present.items() if sizes[name] > floor}
 
 
+def along(replica: Replica, gradients: Gradients) -> None:
+    """As `plain`, for gradients that are known to be signal however small they are."""
+    with torch.no_grad():
+        for name, gradient in gradients.items():
+            size = float(gradient.abs().max()) if gradient is not None else 0.0
+            if gradient is not None and size > 0:
+                scaled = gradient / size  # squares of a gradient that arrives through many zeros would underflow
+                parameter = replica.parameters[name]
+                parameter -= SIZE * scale_of(replica.start_of(name)) * scaled / scaled.square().mean().sqrt()
+
+
 def plain(replica: Replica, gradients: Gradients) -> None:
     """Every parameter moves by `SIZE` of its scale along its own gradient: linear in the gradient, tensor by tensor."""
     with torch.no_grad():

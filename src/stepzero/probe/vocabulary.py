@@ -23,8 +23,9 @@ ACTIVATIONS = frozenset(
     "softplus softsign logsigmoid tanhshrink hardshrink softshrink threshold erf sin cos abs".split()
 )
 """Elementwise maps that play the part of a nonlinearity; exp, sqrt and powers are arithmetic."""
-BOUNDED = frozenset("tanh sigmoid hardtanh hardsigmoid softsign erf logsigmoid".split())
-"""Activations that flatten on at least one far side by saturating; the ReLU family dies instead."""
+BOUNDED = frozenset("tanh sigmoid hardsigmoid softsign erf logsigmoid".split())
+"""Activations that flatten on at least one far side by saturating; the ReLU family dies instead. A hard tanh does
+either, as its two limits say."""
 RECTIFIERS = frozenset("relu relu6 threshold hardtanh hardsigmoid hardswish hardshrink softshrink".split())
 """Activations with a region of derivative exactly zero."""
 NORMS = frozenset(

@@ -93,7 +93,7 @@ def places(where: tuple[str, ...], *, verbose: bool = False) -> str:
     names = [clean(place) or "(the model)" for place in where]
     if verbose or len(names) <= MOST_PLACES:
         return ", ".join(names)
-    return f"{', '.join(names[:MOST_PLACES])} and {len(names) - MOST_PLACES} more"
+    return f"{', '.join(names[:MOST_PLACES])} and {len(names) - MOST_PLACES:,} more"
 
 
 def _details(finding: Finding, width: int, paint: Paint, *, verbose: bool) -> list[str]:
@@ -161,7 +161,7 @@ def _crowd(findings: Sequence[Finding], width: int, paint: Paint) -> list[str]:
     first = findings[0]
     label = paint(pad(LABEL[first.severity], len(GUTTER)), first.severity)
     named = places(tuple(place for finding in findings for place in finding.where))
-    text = f"{len(findings)} more of {first.code} {first.name} at {named} (-v tells each)"
+    text = f"{len(findings):,} more of {first.code} {first.name} at {named} (-v tells each)"
     head, *rest = wrap(text, width, GUTTER)
     return [label + head.strip(), *rest]
 
@@ -176,7 +176,7 @@ def notes(report: Report, width: int, *, verbose: bool) -> list[str]:
     for findings in by_code.values():
         first = findings[0]
         named = places(tuple(place for finding in findings for place in finding.where), verbose=verbose)
-        more = f" (the first of {len(findings)})" if len(findings) > 1 else ""
+        more = f" (the first of {len(findings):,})" if len(findings) > 1 else ""
         text = f"{first.code} {first.name}  {named}: {clean(first.message)}{more}"
         lines += wrap(text, width, "    ", first="  ")
     return lines

@@ -1,18 +1,16 @@
-"""Numbers as people read them: three significant digits, shares in percent, shapes as 128x784."""
+"""Numbers as people read them: three significant digits, thousands apart, shares in percent, shapes as 128x784."""
 
 import math
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, '-' for None: 0.0361, 1200, 1.2e-5."""
+    """Three significant digits, '-' for None: 0.0361, 1,200, 1.2e-5."""
     if value is None:
         return "-"
     if not math.isfinite(value):
         return str(value)
-    if value == round(value) and abs(value) < 1e5:
-        return str(round(value))
-    if 1e3 <= abs(value) < 1e5:
-        return str(round(value))
+    if (value == round(value) or abs(value) >= 1e3) and abs(value) < 1e5:
+        return f"{round(value):,}"
     mantissa, _, exponent = f"{value:.3g}".partition("e")
     return f"{mantissa}e{int(exponent)}" if exponent else mantissa
 
@@ -39,3 +37,8 @@ def shape(sizes: tuple[int, ...]) -> str:
 def count(num: int, noun: str, plural: str = "") -> str:
     """A number with its noun, in the plural when it is not one: '1 error', '0 errors', '12,800 weights'."""
     return f"{num:,} {noun if num == 1 else plural or noun + 's'}"
+
+
+def part(num: int, whole: int, noun: str) -> str:
+    """So many of all: '1,204 of 1,204 parameters'."""
+    return f"{num:,} of {count(whole, noun)}"

@@ -197,9 +197,9 @@ def _gap(gap: Gap, marks: dict[int, str]) -> str:
     ]
     for severity in RANK:
         num = sum(marks.get(row.operation) == severity for row in gap.rows)
-        ranges.append(f"{num} named by {severity}s" if num else "")
+        ranges.append(f"{num:,} named by {severity}s" if num else "")
     told = ", ".join(text for text in ranges if text)
-    return f"... {len(gap.rows)} more {like}" + (f": {told}" if told else "")
+    return f"... {len(gap.rows):,} more {like}" + (f": {told}" if told else "")
 
 
 def _range(title: str, values: Sequence[float | None]) -> str:

@@ -56,9 +56,10 @@ def _nothing_found(report: Report, width: int, paint: Paint) -> list[str]:
     """What was looked at without finding an error or a warning."""
     coverage = report.coverage
     looked = (
-        f"{numbers.count(len(coverage.rules_run), 'rule')} looked at {coverage.weighted_checked} of "
-        f"{numbers.count(coverage.weighted_total, 'weighted operation')} and {coverage.parameters_checked} of "
-        f"{numbers.count(coverage.parameters_total, 'parameter tensor')} and reported no error and no warning"
+        f"{numbers.count(len(coverage.rules_run), 'rule')} looked at "
+        f"{numbers.part(coverage.weighted_checked, coverage.weighted_total, 'weighted operation')} and "
+        f"{numbers.part(coverage.parameters_checked, coverage.parameters_total, 'parameter tensor')} "
+        "and reported no error and no warning"
     )
     if not report.is_complete:
         return wrap(f"Nothing found in the part that was checked: {looked}", width)
@@ -113,10 +114,10 @@ def _summary(report: Report, width: int, paint: Paint) -> str:
     """
     checked, total = report.coverage.weighted_checked, report.coverage.weighted_total
     is_wide = width >= WIDE
-    operations = f"{checked} of {numbers.count(total, 'weighted operation')} checked"
+    operations = f"{numbers.part(checked, total, 'weighted operation')} checked"
     parts = [
         _tally(report, paint, root="root cause" if is_wide else "root"),
-        operations if is_wide else f"{checked}/{total} operations",
+        operations if is_wide else f"{checked:,}/{total:,} operations",
         _touched(report, paint, is_wide=is_wide),
         f"seed {report.seed}",
     ]

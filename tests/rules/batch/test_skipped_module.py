@@ -54,3 +54,16 @@ def test_bare_parameters_used_through_functions_are_covered():
 def test_models_without_parameters_and_without_a_forward_say_nothing():
     assert ask("SZ907", nn.Sequential(nn.ReLU()), X) == []
     assert ask("SZ907", nn.Sequential(nn.LazyLinear(4)), X) == []
+
+
+def test_a_whole_model_is_placed_at_the_path_of_the_root():
+    class Idle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight, self.bias = (nn.Parameter(torch.ones(4), requires_grad=False) for _ in range(2))
+
+        def forward(self, x):
+            return x
+
+    (finding,) = ask("SZ907", Idle(), X)
+    assert finding.where == ("",)

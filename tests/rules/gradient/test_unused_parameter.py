@@ -92,6 +92,26 @@ def test_experts_and_rows_that_were_not_hit():
     assert found(Routed(), torch.randint(0, 3, (16,))) == {("experts.1",): "warning"}
 
 
+def test_experts_the_router_sent_nothing_to_are_a_note():
+    class Routed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.router = nn.Linear(8, 4)
+            self.experts = nn.ModuleList(nn.Linear(8, 4) for _ in range(4))
+            nn.init.zeros_(self.router.weight)
+            self.router.bias.data = torch.tensor([5.0, 0.0, 9.0, -9.0])
+
+        def forward(self, x):
+            score, choice = self.router(x).softmax(-1).topk(2, -1)
+            out = torch.zeros(len(x), 4)
+            for index in choice.unique().tolist():
+                rows, rank = torch.where(choice == index)
+                out = out.index_add(0, rows, self.experts[index](x[rows]) * score[rows, rank, None])
+            return out
+
+    assert found(Routed()) == {("experts.1", "experts.3"): "info"}
+
+
 def test_tied_and_bare_parameters_count_as_used():
     class Tied(nn.Module):
         def __init__(self):

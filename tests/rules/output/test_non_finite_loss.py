@@ -74,3 +74,19 @@ def test_overflow_behind_garbage_hangs_under_it():
     roots = {finding.code: finding.root for finding in report.findings}
     assert roots["SZ103"] is None
     assert roots["SZ510"].startswith("SZ103")
+
+
+def test_what_follows_no_weight_is_placed_at_a_path_of_the_model():
+    class Early(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last = nn.Linear(8, 4)
+
+        def forward(self, x):
+            return self.last(torch.log(-x.abs() - 1))
+
+    (finding,) = ask("SZ510", Early(), X)
+    assert finding.where == ("",)
+    assert "in Early" in finding.message
+    (finding,) = ask("SZ510", nn.Sequential(nn.Linear(8, 4)), X, lambda output: output.sum() * 0 + float("nan"))
+    assert finding.where == ("0.weight", "0.bias")

@@ -91,7 +91,7 @@ def _raw(fact: InputFact, limits: Limits) -> Raw | None:
     if fact.low >= 0.0 and fact.high <= 1.0:
         return None
     if fact.integer_like and fact.low >= 0.0 and fact.high > limits.input_pixel_high:
-        return Raw("holds whole numbers up to {:g}", fact.high, limits.input_pixel_high, "value")
+        return Raw("holds whole numbers up to {:,g}", fact.high, limits.input_pixel_high, "value")
     spread = spread_of_channels(fact, limits.input_sure)
     if spread is None:
         return None
@@ -111,7 +111,7 @@ def _finding(fact: InputFact, layers: list[Operation], raw: Raw) -> Finding:
         name="raw-input",
         severity="warning",
         where=tuple(dict.fromkeys(use.parameter for use in uses if use is not None)),
-        message=f"input {fact.name!r} {raw.words.format(raw.value)}, the limit is {raw.limit:g}",
+        message=f"input {fact.name!r} {raw.words.format(raw.value)}, the limit is {raw.limit:,g}",
         value=raw.value,
         limit=raw.limit,
         unit=raw.unit,

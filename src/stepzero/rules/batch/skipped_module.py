@@ -79,9 +79,9 @@ def skipped_module(trace: Trace, limits: Limits) -> Verdict:
         code="SZ907",
         name="skipped-module",
         severity="info",
-        where=tuple(path or trace.model for path in groups),
+        where=tuple(groups),
         message=(
-            f"{len(outside)} parameters ({share:.0%} of all elements) were read by no operation of this pass, so "
+            f"{len(outside):,} parameters ({share:.0%} of all elements) were read by no operation of this pass, so "
             f"nothing is said about them; above {limits.skipped_share:.0%} take this check as partial"
         ),
         value=share,

@@ -78,9 +78,7 @@ def gradient_drift(trace: Trace, limits: Limits) -> Verdict:
     """
     for segment in segments(trace):
         line = drift(segment, gradient_norm, least=limits.drift_min_layers)
-        if line is None or abs(line.total) <= segment.chance or line.range <= limits.gradient_range:
-            continue
-        if max(line.factor, 1 / line.factor) > limits.drift_slope:
+        if line is not None and line.exceeds(limits.drift_slope, limits.gradient_range):
             yield _finding(trace, segment, line, limits)
 
 
@@ -95,10 +93,7 @@ def _finding(trace: Trace, segment: Segment, line: Drift, limits: Limits) -> Fin
         name="gradient-drift",
         severity="error" if is_error else "warning",
         where=segment.parameters,
-        message=(
-            f"the gradient changes by a factor {line.factor:.2g} a layer over {line.layers} layers, {line.range:.2g} "
-            f"in all ({line.first:.2g} to {line.last:.2g}); the limit is {limit:g}{least}"
-        ),
+        message=f"the gradient {line.words}; the limit is {limit:,g}{least}",
         value=line.range,
         limit=limit,
         unit="ratio",

@@ -7,6 +7,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
 from stepzero.core.trace import Graph, TensorFact, Trace
 from stepzero.measure.modules import alike, topmost
+from stepzero.measure.routing import passed_over
 from stepzero.measure.uses import readings
 
 
@@ -18,8 +19,9 @@ def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
     -------------
     Parameters that ask for a gradient and get none at all (None, not zero). A warning when no operation of the pass
     reads them, or when the loss is computed from them but no derivative comes back (a detach, a no_grad block, a
-    rounding or an index cuts the way); a note when what is computed from them does not reach this loss. Whole modules
-    are one finding. There is no threshold.
+    rounding or an index cuts the way); a note when what is computed from them does not reach this loss, or when a
+    router sent the rows of this batch to other experts of the same build. Whole modules are one finding. There is no
+    threshold.
 
     Why it matters
     --------------
@@ -73,11 +75,17 @@ def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
     if not trace.has_backward:
         return
     trainable = [fact for fact in trace.parameters if fact.requires_grad]
-    without = [fact for fact in trainable if fact.gradient is None]
+    cut_off = {each.parameter for each in trace.wake.parameters if each.cause == "cut"}  # SZ406 speaks of these
+    without = [fact for fact in trainable if fact.gradient is None and fact.name not in cut_off]
     unread = [fact.name for fact in without if not fact.is_used]
     names = [fact.name for fact in trainable]
     aside, cut = _read(trace, without)
-    yield from _findings(trace, topmost(unread, names), "no operation of this pass reads it", "warning")
+    groups = topmost(unread, names)
+    skipped = passed_over(trace, groups)
+    missed = {path: members for path, members in groups.items() if path not in skipped}
+    idle = {path: members for path, members in groups.items() if path in skipped}
+    yield from _findings(trace, missed, "no operation of this pass reads it", "warning")
+    yield from _findings(trace, idle, "the data chose the rows of its siblings, and none came here", "info")
     yield from _findings(trace, topmost(cut, names), "the loss is computed from it, but the way back is cut", "warning")
     yield from _findings(trace, topmost(aside, names), "its result does not reach this loss", "info")
 
@@ -97,8 +105,8 @@ def _findings(trace: Trace, groups: dict[str, list[str]], why: str, severity: Se
         members = [name for path in paths for name in groups[path]]
         what = paths[0] or trace.model
         if len(members) > 1:
-            also = f" and {len(paths) - 1} alike" if len(paths) > 1 else ""
-            what = f"{what}{also}: {len(members)} trainable parameters have"
+            also = f" and {len(paths) - 1:,} alike" if len(paths) > 1 else ""
+            what = f"{what}{also}: {len(members):,} trainable parameters have"
         yield _finding(tuple(path or members[0] for path in paths), what, members, why, severity)
 
 

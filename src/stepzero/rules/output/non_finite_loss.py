@@ -81,7 +81,7 @@ def non_finite_loss(trace: Trace, limits: Limits) -> Verdict:
         code="SZ510",
         name="non-finite-loss",
         severity="error",
-        where=place_of(trace, seat) if seat is not None else (trace.model,),
+        where=place_of(trace, seat) if seat is not None else ("",),
         message=f"the loss is {value}, and it must be finite; {said}",
         value=value,
         unit="loss",

@@ -81,20 +81,14 @@ def signal_drift(trace: Trace, limits: Limits) -> Verdict:
     He et al. 2015; kuangliu/pytorch-cifar#28; young-geng/EasyLM#114.
     """
     floor = (limits.equality_roundoffs * unit_roundoff("float32")) ** 2
+    differing = "the part of the signal that differs between samples"
     for segment in segments(trace):
         raw = drift(segment, signal_rms, least=limits.drift_min_layers)
         varied = drift(segment, varied_rms(floor), least=limits.drift_min_layers)
-        if _is_drift(raw, segment, limits.drift_range, limits) and raw is not None:
+        if raw is not None and raw.exceeds(limits.drift_slope, limits.drift_range):
             yield _finding(trace, segment, raw, "the signal", limits.drift_range, limits)
-        elif _is_drift(varied, segment, limits.drift_varied_range, limits) and varied is not None:
-            what = "the part of the signal that differs between samples"
-            yield _finding(trace, segment, varied, what, limits.drift_varied_range, limits)
-
-
-def _is_drift(line: Drift | None, segment: Segment, most: float, limits: Limits) -> bool:
-    if line is None or abs(line.total) <= segment.chance:
-        return False
-    return max(line.factor, 1 / line.factor) > limits.drift_slope and line.range > most
+        elif varied is not None and varied.exceeds(limits.drift_slope, limits.drift_varied_range):
+            yield _finding(trace, segment, varied, differing, limits.drift_varied_range, limits)
 
 
 def _has_gradient_evidence(trace: Trace, segment: Segment, limits: Limits) -> bool:
@@ -113,10 +107,7 @@ def _finding(trace: Trace, segment: Segment, line: Drift, what: str, most: float
         name="signal-drift",
         severity="error" if is_error else "warning",
         where=segment.parameters,
-        message=(
-            f"{what} changes by a factor {line.factor:.2g} a layer over {line.layers} layers, {line.range:.2g} in all "
-            f"({line.first:.2g} to {line.last:.2g}); the limit is {most:g}"
-        ),
+        message=f"{what} {line.words}; the limit is {most:,g}",
         value=line.range,
         limit=most,
         unit="ratio",

@@ -4,6 +4,7 @@ from stepzero.core.finding import Finding, Fix, Severity
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import TensorFact, Trace
+from stepzero.measure import sleepers
 from stepzero.measure.constants import KINK, PAIR, Constants, Effect
 from stepzero.measure.roundoff import unit_roundoff
 
@@ -14,6 +15,7 @@ _SEVERITY: dict[str, Severity] = {"forever": "error", "alike": "warning", "harml
     "SZ206",
     "constant-weight",
     tier=1,
+    needs=("wake",),
     limits=("constant_roundoffs", "constant_min_elements", "constant_fingerprint", "equality_roundoffs"),
 )
 def constant_weight(trace: Trace, limits: Limits) -> Verdict:
@@ -71,7 +73,12 @@ def constant_weight(trace: Trace, limits: Limits) -> Verdict:
     """
     floor = limits.equality_roundoffs * unit_roundoff("float32")
     constants = Constants(trace, limits.constant_fingerprint, floor)
-    found = [fact for fact in trace.parameters if _is_constant(fact, limits) and constants.is_weight(fact)]
+    told = sleepers.asleep_for_ever(trace)  # SZ402 and SZ701 speak of these, and know more
+    found = [
+        fact
+        for fact in trace.parameters
+        if fact.name not in told and _is_constant(fact, limits) and constants.is_weight(fact)
+    ]
     constants.find_pairs([fact for fact in found if fact.is_zero])
     groups: dict[tuple[Effect, float], list[TensorFact]] = {}
     for fact in found:
@@ -91,7 +98,7 @@ def _allowed(fact: TensorFact, limits: Limits) -> float:
 
 
 def _finding(effect: Effect, value: float, facts: list[TensorFact], limits: Limits) -> Finding:
-    more = f" and {len(facts) - 1} more hold" if len(facts) > 1 else " holds"
+    more = f" and {len(facts) - 1:,} more hold" if len(facts) > 1 else " holds"
     return Finding(
         code="SZ206",
         name="constant-weight",

@@ -1,0 +1,66 @@
+"""Was a module passed over by a router? Found in the dataflow: its twins read rows that the data chose."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from stepzero.core.trace import Operation, Trace
+from stepzero.measure.uses import live_inputs
+
+_STEPS = 8
+"""Views that lie between the choice of rows and the expert that reads them."""
+_CARRIES = frozenset(["view", "dropout"])
+_FLOATS = ("float", "bfloat", "complex")
+
+
+def passed_over(trace: Trace, paths: Iterable[str]) -> set[str]:
+    """Those of the unused modules at ``paths`` that have a sibling of the same build which was routed to."""
+    builds, routed = _builds(trace), _routed(trace)
+    reached = {(_parent(path), builds.get(path)) for path in routed}
+    return {path for path in paths if builds.get(path) and (_parent(path), builds[path]) in reached}
+
+
+def is_chosen(trace: Trace, operation: Operation) -> bool:
+    """Whether the rows that ``operation`` reads were picked by indices or a mask computed from the batch."""
+    sources = live_inputs(trace, operation)
+    for _ in range(_STEPS):
+        if len(sources) != 1:
+            return False
+        (source,) = sources
+        sources = live_inputs(trace, source)
+        floats = [_is_float(other) for other in sources]
+        if any(floats) and not all(floats):
+            return True
+        if source.kind not in _CARRIES:
+            return False
+    return False
+
+
+def _routed(trace: Trace) -> set[str]:
+    """Every module whose first weight reads chosen rows: an expert, and not the layer that holds it."""
+    first: dict[str, bool] = {}
+    for operation in trace.weighted():
+        steps = operation.module.split(".") if operation.module else []
+        paths = [".".join(steps[:depth]) for depth in range(1, len(steps) + 1)]
+        if not first.keys() >= set(paths):
+            chosen = is_chosen(trace, operation)
+            first = {**dict.fromkeys(paths, chosen), **first}
+    return {path for path, is_routed in first.items() if is_routed}
+
+
+def _builds(trace: Trace) -> dict[str, frozenset[tuple[str, tuple[int, ...]]]]:
+    """For each module the names, relative to it, and the shapes of its parameters."""
+    parts: dict[str, set[tuple[str, tuple[int, ...]]]] = defaultdict(set)
+    for fact in trace.parameters:
+        for name in (fact.name, *fact.aliases):
+            steps = name.split(".")
+            for depth in range(1, len(steps)):
+                parts[".".join(steps[:depth])].add((".".join(steps[depth:]), fact.shape))
+    return {path: frozenset(build) for path, build in parts.items()}
+
+
+def _parent(path: str) -> str:
+    return path.rpartition(".")[0]
+
+
+def _is_float(operation: Operation) -> bool:
+    return operation.dtype.startswith(_FLOATS)

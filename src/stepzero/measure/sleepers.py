@@ -1,0 +1,143 @@
+"""Reading what the wake-up probe found: which parameters sleep, what they wait for, and why."""
+
+import re
+from collections.abc import Iterator
+
+from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.wake import ParameterWake
+from stepzero.measure.uses import live_inputs, readings, weight_use
+
+_CONSTANT = 1e-12
+"""Share of a signal's second moment that varies over the batch when only rounding does."""
+
+
+def stuck(trace: Trace) -> dict[str, tuple[str, ...]]:
+    """Stuck parameters outside dead products, by the zero whose redraw wakes them ('' when none does)."""
+    taken = {name for product in trace.wake.products for name in (*product.factors, *product.silenced)}
+    blocked = dict(trace.wake.blockers)
+    groups: dict[str, list[str]] = {}
+    for each in trace.wake.parameters:
+        if each.cause == "value" and each.stuck and each.parameter not in taken and _is_judged(trace, each):
+            groups.setdefault(blocked.get(each.parameter, ""), []).append(each.parameter)
+    return {blocker: tuple(names) for blocker, names in groups.items()}
+
+
+def _is_judged(trace: Trace, each: ParameterWake) -> bool:
+    """Not a looked-up table, not partly alive, not a sibling of modules that this batch did reach."""
+    is_table = any(use.slot == "table" for _, use in readings(trace).get(each.parameter, []))
+    return not is_table and each.stuck == each.slices and not _has_live_sibling(trace, each)
+
+
+def _has_live_sibling(trace: Trace, each: ParameterWake) -> bool:
+    """Whether a parameter of the same role elsewhere learns: then the batch, not the start, passed this one over.
+
+    Roles are names with the numbers taken out: ``experts.3.up.weight`` and ``experts.0.up.weight`` play one.
+    """
+    if _own_zero(trace, each.parameter):
+        return False
+    asleep = {other.parameter for other in trace.wake.parameters}
+    role = _role(each.parameter)
+    return any(
+        fact.name != each.parameter and fact.name not in asleep and fact.requires_grad and _role(fact.name) == role
+        for fact in trace.parameters
+        if re.search(r"experts?\b|expert", fact.name) or _is_routed(trace, each.parameter)
+    )
+
+
+def _own_zero(trace: Trace, name: str) -> bool:
+    return next((fact.is_zero for fact in trace.parameters if fact.name == name), False)
+
+
+def _role(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
+
+
+def _is_routed(trace: Trace, name: str) -> bool:
+    """Whether what the parameter computes is read through an index: only what is chosen counts."""
+    graph = Graph(trace)
+    own = {operation.index for operation, _ in readings(trace).get(name, [])}
+    behind = (trace.operations[index] for index in graph.downstream(own))
+    return any(operation.name in ("getitem", "gather", "index_select", "take_along_dim") for operation in behind)
+
+
+def asleep_for_ever(trace: Trace) -> set[str]:
+    """Parameters of dead products, and those stuck for their value."""
+    factors = {name for product in trace.wake.products for name in (*product.factors, *product.silenced)}
+    return factors | {
+        name for blocker, names in stuck(trace).items() for name in (*names, *([blocker] if blocker else []))
+    }
+
+
+def cause(trace: Trace, blocker: str) -> str:
+    """Cause word: a gain or layer of zeros on the only path, or a kink at zero."""
+    slots = {use.slot for _, use in readings(trace).get(blocker, [])}
+    return "kink-at-zero" if "weight" in slots else "zero-on-main-path"
+
+
+def cut(trace: Trace) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Parameters that act without a derivative, by module, with the last place a derivative was seen."""
+    groups: dict[str, list[str]] = {}
+    for each in trace.wake.parameters:
+        if each.cause == "cut" and (not each.has_gradient or each.stuck == each.slices):
+            groups.setdefault(each.parameter.rpartition(".")[0], []).append(each.parameter)
+    for names in groups.values():
+        read = [operation for operation, _ in readings(trace).get(names[0], [])]
+        yield tuple(names), _place(read[-1]) if read else ""
+
+
+def _place(operation: Operation) -> str:
+    return f"{operation.name} of {operation.module or 'the model itself'}"
+
+
+def redundant(trace: Trace) -> tuple[str, ...]:
+    """Parameters that are used and change nothing."""
+    return tuple(
+        each.parameter
+        for each in trace.wake.parameters
+        if each.cause == "algebra" and each.stuck == each.slices and not _is_idle(trace, each.parameter)
+    )
+
+
+def _is_idle(trace: Trace, name: str) -> bool:
+    """Whether no operation of this pass read it: nothing is said about what was not run."""
+    return not readings(trace).get(name)
+
+
+def live_zeros(trace: Trace) -> list[str]:
+    """Zero weights and gates that do have a gradient: what sleepers wait for."""
+    asleep = {each.parameter for each in trace.wake.parameters}
+    added = {use.parameter for operation in trace.operations for use in operation.uses if use.slot in ("bias", "shift")}
+    return [
+        fact.name
+        for fact in trace.parameters
+        if fact.is_zero and fact.requires_grad and fact.name not in asleep and fact.name not in added
+    ]
+
+
+def slow_weights(trace: Trace) -> dict[str, int]:
+    """Weights two or more steps away behind zero layers in a row, on a path that carries nothing of the input."""
+    zero = {fact.name for fact in trace.parameters if fact.is_zero}
+    if not any(_reads_a_constant(trace, operation) for operation in _readers_of(trace, zero)):
+        return {}
+    return {
+        each.parameter: each.delay
+        for each in trace.wake.parameters
+        if each.stuck == 0 and each.delay >= 2 and each.parameter in zero
+    }
+
+
+def _readers_of(trace: Trace, names: set[str]) -> Iterator[Operation]:
+    for operation in trace.weighted():
+        use = weight_use(operation)
+        if use is not None and use.parameter in names:
+            yield operation
+
+
+def _reads_a_constant(trace: Trace, operation: Operation) -> bool:
+    """Whether what arrives does not differ between samples, though it is not zero."""
+    for source in live_inputs(trace, operation):
+        while source.forward is None and len(above := live_inputs(trace, source)) == 1:
+            source = above[0]  # noqa: PLW2901 - walks back through views
+        if source.name != "input" and source.forward is not None and source.forward.batch_share is not None:
+            return source.forward.rms > 0 and source.forward.batch_share <= _CONSTANT
+    return False

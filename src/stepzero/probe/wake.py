@@ -1,0 +1,279 @@
+"""The wake-up probe: which zero gradients become non-zero within a few steps, which never do, and why.
+
+Works on a Replica. Every slice (along axis 0) of every trainable parameter is *live* when a gradient reaches it at the
+start, *delayed(k)* when one first does after k virtual steps, *stuck* when the set of live slices has stopped growing
+without it. Why a stuck slice is stuck is told by redrawing: the parameter itself (does the output change?), all
+parameters by their law (would it be live then?), and zero factors one at a time (who wakes whom?).
+"""
+
+import torch
+from torch import Tensor
+
+from stepzero.core.trace import Trace
+from stepzero.core.wake import Cause, DeadProduct, ParameterWake, WakeFact
+from stepzero.measure.law import Law, laws
+from stepzero.probe import steps
+from stepzero.probe.replica import Gradients, Replica, ReplicaError
+from stepzero.probe.subject import Subject
+
+MIN_STEPS = 3
+MAX_STEPS = 32
+_EXAMINED = 40
+"""Stuck parameters looked into one by one; a model with more has one fault many times over."""
+_TAMER = (1.0, 0.3, 0.1)
+_SAME = 1e-9
+"""Relative change of the output that counts as none."""
+
+Sizes = dict[str, Tensor | None]
+
+
+def wake(subject: Subject, trace: Trace) -> WakeFact:
+    """Take virtual steps until no further slice wakes; never raises because of the model."""
+    try:
+        return _Probe(Replica(subject), laws(trace), _longest(trace), subject.seed).result()
+    except ReplicaError as error:
+        return WakeFact(ran=False, reason=str(error))
+
+
+def _longest(trace: Trace) -> int:
+    """Weight layers on the longest path: no wake-up can take more steps."""
+    depth: list[int] = []
+    for operation in trace.operations:
+        own = operation.kind == "weighted" and operation.from_input
+        depth.append(max((depth[source] for source in operation.inputs), default=0) + own)
+    return min(MAX_STEPS, max(MIN_STEPS, max(depth, default=0)))
+
+
+class _Probe:
+    """One run of the probe."""
+
+    def __init__(self, replica: Replica, found: dict[str, Law], longest: int, seed: int) -> None:
+        self.replica, self.laws, self.longest = replica, found, longest
+        self.generator = torch.Generator().manual_seed(0x3A4E + seed)
+        self.first: dict[str, list[int | None]] = {}
+        self.waking: dict[str, float] = {}
+
+    def result(self) -> WakeFact:
+        """Step, then explain what never woke."""
+        sizes, gradients = self._look()
+        if not all(each is None or bool(each.isfinite().all()) for each in sizes.values()):
+            return WakeFact(ran=False, reason="a gradient is not finite at the start")
+        missing = [name for name, each in sizes.items() if each is None]
+        taken = self._step_until_quiet(sizes, gradients)
+        self.replica.reset()
+        stuck = [name for name, first in self.first.items() if None in first]
+        control, is_constant = self._control() if stuck or missing or self.waking else ({}, False)
+        products, blockers, woken = self._products(stuck)
+        return WakeFact(
+            ran=True,
+            steps=taken,
+            parameters=tuple(
+                self._described(name, control, missing, woken)
+                for name in self.replica.trainable
+                if name in missing or any(step != 0 for step in self.first.get(name, []))
+            ),
+            products=tuple(products),
+            blockers=tuple(blockers),
+            output_is_constant=is_constant and bool(stuck),
+        )
+
+    # -- stepping ---------------------------------------------------------------------------------------------------
+
+    def _look(self) -> tuple[Sizes, Gradients]:
+        """Slice sizes and gradients, both batches together."""
+        sizes, gradients = self.replica.sizes(0)
+        more, others = self.replica.sizes(1)
+        both: Sizes = {}
+        for name, one in sizes.items():
+            two = more[name]
+            both[name] = two if one is None else one if two is None else torch.maximum(one, two)
+        return both, steps.summed(gradients, others)
+
+    def _step_until_quiet(self, sizes: Sizes, gradients: Gradients) -> int:
+        for name, each in sizes.items():
+            if each is not None:
+                self.first[name] = [0 if size > 0 else None for size in each.tolist()]
+        for step in range(1, self.longest + 1):
+            if all(None not in first for first in self.first.values()):
+                return step - 1
+            moving = {name: g for name, g in gradients.items() if (s := sizes[name]) is not None and bool(s.any())}
+            steps.along(self.replica, moving)
+            sizes, gradients = self._look()
+            if not self._note(step, sizes) and step >= MIN_STEPS:
+                return step
+        return self.longest
+
+    def _note(self, step: int, sizes: Sizes) -> bool:
+        """Whether a slice woke at this step."""
+        grew = False
+        for name, each in sizes.items():
+            first = self.first.get(name)
+            if each is None or first is None or None not in first:
+                continue
+            for place, size in enumerate(each.tolist()):
+                if size > 0 and first[place] is None:
+                    first[place], grew = step, True
+                    self.waking[name] = max(self.waking.get(name, 0.0), size)
+        return grew
+
+    # -- why --------------------------------------------------------------------------------------------------------
+
+    def _drawn(self, name: str) -> Tensor:
+        """The parameter by its law; as it is when its value may mean something that no law knows."""
+        start, law = self.replica.start_of(name), self.laws.get(name)
+        if law is None:
+            return start
+        return law.mean + law.std * self._noise(start)
+
+    def _noise(self, like: Tensor) -> Tensor:
+        return torch.randn(like.shape, generator=self.generator, dtype=torch.float64).to(like.device)
+
+    def _control(self) -> tuple[Sizes, bool]:
+        """Slice sizes with everything redrawn by law, and whether even that leaves the output as it was.
+
+        Where the law makes the network overflow (exponentials of sums it does not know), smaller draws are taken.
+        """
+        before = self.replica.output()
+        for factor in _TAMER:
+            values = {name: self._drawn(name) for name in self.replica.parameters}
+            if factor < 1:
+                values = {name: factor * value if value.dim() > 1 else value for name, value in values.items()}
+            self.replica.write(values)
+            sizes, _ = self._look()
+            after = self.replica.output()
+            if bool(after.isfinite().all()) and all(
+                each is None or bool(each.isfinite().all()) for each in sizes.values()
+            ):
+                break
+        self.replica.reset()
+        return sizes, _is_same(before, after)
+
+    def _effect(self, name: str) -> bool:
+        """Whether the output changes when this parameter alone is redrawn."""
+        before = [self.replica.output(batch) for batch in (0, 1)]
+        start = self.replica.start_of(name)
+        self.replica.write({name: start + steps.scale_of(start) * self._noise(start)})
+        after = [self.replica.output(batch) for batch in (0, 1)]
+        self.replica.reset()
+        return not all(_is_same(one, two) for one, two in zip(before, after, strict=True))
+
+    def _described(self, name: str, control: Sizes, missing: list[str], woken: set[str]) -> ParameterWake:
+        first = self.first.get(name, [])
+        runs: list[tuple[int | None, int]] = []
+        for step in first:
+            if runs and runs[-1][0] == step:
+                runs[-1] = (step, runs[-1][1] + 1)
+            else:
+                runs.append((step, 1))
+        alive = control.get(name)
+        is_live = (alive is not None and bool(alive.any())) or name in woken
+        is_asleep = name in missing or None in first
+        effect = self._effect(name) if is_asleep else None
+        size = self.waking.get(name)
+        reference = float(alive.max()) if alive is not None and alive.numel() else 0.0
+        return ParameterWake(
+            parameter=name,
+            first=tuple(runs),
+            has_gradient=name not in missing,
+            cause=_cause(is_live=is_live, effect=bool(effect), is_missing=name in missing) if is_asleep else "",
+            effect=effect,
+            control=is_live,
+            wake_size=size / reference if size is not None and reference else None,
+        )
+
+    # -- who blocks whom --------------------------------------------------------------------------------------------
+
+    def _products(self, stuck: list[str]) -> tuple[list[DeadProduct], list[tuple[str, str]], set[str]]:
+        """Zero factors that block each other; (blocked, blocking) pairs besides; everything that some redraw wakes.
+
+        A zero that wakes another stuck zero is its partner even if it stays asleep itself for the moment, because the
+        activation between them has slope zero there.
+        """
+        zeros = [name for name in stuck if self._is_factor(name) and self._zero_slices(name)][:_EXAMINED]
+        revived = {name: self._revived_by([name], stuck) for name in zeros}
+        pairs: dict[str, set[str]] = {name: set() for name in zeros}
+        for name in zeros:
+            for other in revived[name] & set(zeros) - {name}:
+                pairs[name].add(other)
+                pairs[other].add(name)
+        groups = _connected(pairs)
+        lonely = [name for name in zeros if not pairs[name] and name not in revived[name]]
+        if not groups and len(lonely) > 1:
+            rest = {name: self._revived_by([each for each in lonely if each != name], stuck) for name in lonely}
+            held = tuple(name for name in lonely if name in rest[name])
+            groups = [held] if len(held) > 1 else []
+            revived |= rest
+        inside = {name for group in groups for name in group}
+        products = [
+            DeadProduct(group, tuple(sorted({each for name in group for each in revived[name]} - inside)))
+            for group in groups
+        ]
+        silenced = {name for product in products for name in product.silenced}
+        blockers = [
+            (one, name) for name in zeros if name not in inside for one in sorted(revived[name]) if one not in silenced
+        ]
+        return products, blockers, {one for found in revived.values() for one in found}
+
+    def _is_factor(self, name: str) -> bool:
+        """Not a bias or shift, which is added and not multiplied: zero is its law."""
+        return self.laws.get(name) != Law(0.0, 0.0)
+
+    def _zero_slices(self, name: str) -> list[int]:
+        """Stuck slices that hold nothing but zeros."""
+        start = self.replica.start_of(name)
+        flat = start.reshape(start.shape[0], -1) if start.dim() else start.reshape(1, 1)
+        stuck = [place for place, step in enumerate(self.first[name]) if step is None]
+        return [place for place in stuck if not bool(flat[place].any())]
+
+    def _revived_by(self, names: list[str], stuck: list[str]) -> set[str]:
+        """Stuck parameters that are live at once when ``names`` are drawn by law where they are zero and stuck."""
+        values = {}
+        for name in names:
+            start, drawn, slices = self.replica.start_of(name).clone(), self._drawn(name), self._zero_slices(name)
+            if not bool(drawn.any()):  # a bias: its law is zero, so any value will do
+                drawn = self._noise(start)
+            if start.dim():
+                start[slices] = drawn[slices]
+            values[name] = start if start.dim() else drawn
+        self.replica.write(values)
+        sizes, _ = self._look()
+        self.replica.reset()
+        found = set()
+        for name in stuck:
+            now = sizes[name]
+            if now is None:
+                continue
+            asleep = [place for place, step in enumerate(self.first[name]) if step is None]
+            if bool((now[asleep] > 0).any()):
+                found.add(name)
+        return found
+
+
+def _cause(*, is_live: bool, effect: bool, is_missing: bool) -> Cause:
+    if is_live:
+        return "value"
+    if effect:
+        return "cut"
+    return "unused" if is_missing else "algebra"
+
+
+def _is_same(one: Tensor, other: Tensor) -> bool:
+    if one.shape != other.shape:
+        return False
+    return bool(((one - other).abs().max() <= _SAME * one.abs().max()).item()) if one.numel() else True
+
+
+def _connected(pairs: dict[str, set[str]]) -> list[tuple[str, ...]]:
+    """Connected groups of a symmetric relation, each in the order of its names."""
+    groups, seen = [], set()
+    for name, partners in pairs.items():
+        if name in seen or not partners:
+            continue
+        group, stack = {name}, [name]
+        while stack:
+            new = pairs[stack.pop()] - group
+            group |= new
+            stack.extend(new)
+        seen |= group
+        groups.append(tuple(each for each in pairs if each in group))
+    return groups

@@ -1,0 +1,1 @@
+"""Family 6: biases and embeddings."""

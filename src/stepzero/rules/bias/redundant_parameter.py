@@ -1,0 +1,76 @@
+"""SZ603."""
+
+from stepzero.core.finding import Finding, Fix
+from stepzero.core.limits import Limits
+from stepzero.core.rule import Verdict, rule
+from stepzero.core.trace import Trace
+from stepzero.measure import sleepers
+from stepzero.measure.words import agree, listed
+
+
+@rule("SZ603", "redundant-parameter", tier=1, needs=("wake",))
+def redundant_parameter(trace: Trace, _: Limits) -> Verdict:
+    """A parameter is used and changes nothing, by algebra.
+
+    What it finds
+    -------------
+    Trainable parameters with a zero gradient here and in the same network drawn by its laws, whose redrawing leaves
+    the output as it is: a bias in front of a norm that subtracts the mean, a key bias under a softmax.
+
+    Why it matters
+    --------------
+    It costs a little memory and looks like a dead parameter in every gradient plot. It is no fault of the start.
+
+    When it is fine
+    ---------------
+    Always; that is why it is a note.
+
+    Bad
+    ---
+    import torch
+    from torch import nn
+
+    def build():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
+        return model, torch.randn(32, 8), lambda output: (output - 1).square().mean()
+
+    expected = ("0.bias",)
+
+    Good
+    ----
+    import torch
+    from torch import nn
+
+    def build():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 16, bias=False), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
+        return model, torch.randn(32, 8), lambda output: (output - 1).square().mean()
+
+    Fix
+    ---
+    Drop it (`bias=False`) when the architecture is yours to change.
+
+    References
+    ----------
+    microsoft/unilm#510; huggingface/pytorch-image-models#357.
+    """
+    names = sleepers.redundant(trace)
+    if not names or trace.wake.output_is_constant:
+        return
+    yield Finding(
+        code="SZ603",
+        name="redundant-parameter",
+        severity="info",
+        where=names,
+        message=(
+            f"{listed(names, 'parameter')} {agree(names, 'are')} used and {agree(names, 'change')} nothing: "
+            "the gradient is 0 whatever the weights, and so is the effect on the output"
+        ),
+        value=0.0,
+        limit=0.0,
+        unit="gradient",
+        evidence="control",
+        fix=Fix("drop it", names[0]),
+        citation="microsoft/unilm#510",
+    )

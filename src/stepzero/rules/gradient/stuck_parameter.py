@@ -1,0 +1,83 @@
+"""SZ402."""
+
+from stepzero.core.finding import Finding, Fix
+from stepzero.core.limits import Limits
+from stepzero.core.rule import Verdict, rule
+from stepzero.core.trace import Trace
+from stepzero.measure import sleepers
+from stepzero.measure.words import agree, listed
+
+
+@rule("SZ402", "stuck-parameter", tier=1, needs=("wake",))
+def stuck_parameter(trace: Trace, _: Limits) -> Verdict:
+    """This start gives a parameter no gradient, now or after any number of steps.
+
+    What it finds
+    -------------
+    Parameters (or slices of them that hold only zeros) whose gradient is exactly zero at the start and after virtual
+    steps of everything that does move, although the same parameter learns when the network is drawn by its laws. The
+    report names the zero whose redrawing wakes them: a norm gain of 0 on the only path, a zero layer in front of a
+    ReLU.
+
+    Why it matters
+    --------------
+    The optimizer multiplies nothing by something: the parameter keeps its value for ever, and so does everything that
+    waits behind it.
+
+    When it is fine
+    ---------------
+    Zeros that wake by themselves are SZ403. Rows and experts that this batch does not reach are not judged. A bias in
+    front of a norm, or of a key, is redundant by algebra: SZ603. Units switched off by a ReLU are SZ305, zero factors
+    of one product SZ701.
+
+    Bad
+    ---
+    import torch
+    from torch import nn
+
+    def build():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 4))
+        nn.init.zeros_(model[1].weight)
+        return model, torch.randn(32, 8), lambda output: (output - 1).square().mean()
+
+    expected = ("1.weight",)
+
+    Good
+    ----
+    import torch
+    from torch import nn
+
+    def build():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(8, 16), nn.LayerNorm(16), nn.ReLU(), nn.Linear(16, 4))
+        return model, torch.randn(32, 8), lambda output: (output - 1).square().mean()
+
+    Fix
+    ---
+    Redraw the blocking tensor by its law (a norm gain: set it to 1); of a pair of zero factors only one.
+
+    References
+    ----------
+    lucidrains/deep-cross-attention#2; yz93/LAVT-RIS#25; section 1.5 of the project's theory notes.
+    """
+    for blocker, names in sleepers.stuck(trace).items():
+        where = (blocker, *(name for name in names if name != blocker)) if blocker else names
+        because = f": they wake as soon as {blocker}, which is zero, is redrawn" if blocker else ""
+        yield Finding(
+            code="SZ402",
+            name="stuck-parameter",
+            severity="error",
+            where=where,
+            message=(
+                f"{listed(where, 'parameter')} {agree(where, 'get')} a gradient of exactly 0 at the start and in "
+                f"{trace.wake.steps} virtual steps, and more than 0 in the same network drawn by its laws{because}"
+            ),
+            value=0.0,
+            limit=0.0,
+            unit="gradient",
+            evidence="wake-up",
+            cause=sleepers.cause(trace, blocker) if blocker else "",
+            fix=Fix("redraw it by its law", blocker, "law", is_safe=True) if blocker else None,
+            citation="project theory notes, 1.5",
+        )
