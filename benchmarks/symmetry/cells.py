@@ -207,7 +207,8 @@ def _row(ended: Learned, part: slice, *, ceiling: float, pace: float) -> dict[st
     best net of one unit. luck: some learn, or do better. slow: nearly all learn, SLOW times later than random / zero.
     """
     accuracy, reached, distinct = ended.accuracy[part], ended.reached[part], ended.distinct[part]
-    share = float((accuracy >= LEARNED).float().mean())
+    learned = int((accuracy >= LEARNED).sum())
+    share = learned / len(accuracy)
     if int(distinct.max()) <= 1:
         outcome = "one unit"
     elif share >= SURE:
@@ -216,7 +217,7 @@ def _row(ended: Learned, part: slice, *, ceiling: float, pace: float) -> dict[st
         is_beyond = share > 0 or float(accuracy.max()) > ceiling
         outcome = "luck" if is_beyond else "stuck"
     return {
-        "n": len(accuracy), "learned": int((accuracy >= LEARNED).sum()), "share": share,
+        "n": len(accuracy), "learned": learned, "share": share,
         "accuracy": round(float(accuracy.median()), 3), "best": round(float(accuracy.max()), 3),
         "one_unit_best": round(ceiling, 3), "distinct": float(distinct.float().median()),
         "dead": round(float(ended.dead[part].mean()), 3), "steps": float(reached.median()), "outcome": outcome,

@@ -9,7 +9,7 @@ import torch
 
 from benchmarks.symmetry import cells, study, theorems
 from benchmarks.symmetry.__main__ import main
-from benchmarks.symmetry.outcome import fates, gap, responses, rows_of
+from benchmarks.symmetry.outcome import fates, gap, responses, rows_of, steady_gap
 from benchmarks.symmetry.plants import KINDS
 from benchmarks.symmetry.population import Case, case, combinations
 from benchmarks.symmetry.training import OPTIMIZERS, flatten, train
@@ -179,6 +179,14 @@ def test_flattened_parameters_share_one_vector() -> None:
     assert all(bool((values == 2.0).all()) for values in member.model.parameters())
 
 
+def test_parting_by_rounding_is_told_from_parting_by_the_update() -> None:
+    lumped = case(seed_of("lumped", "mlp"))
+    assert steady_gap(lumped, lumped.planted[0], "adam") < 1e-9
+    assert max(steady_gap(lumped, group, "adam+l2") for group in lumped.planted) > 1e-9
+    rows = case(seed_of("equal rows", "mlp"))
+    assert all(steady_gap(rows, rows.planted[0], name) > 1e-9 for name in OPTIMIZERS)
+
+
 def test_a_unit_without_a_gradient_is_neither_kept_nor_parted() -> None:
     member = case(seed_of("unplanted", "mlp"))
     stopped = Case(**{**vars(member), "loss_of": lambda output, _: output.sum() * 0.0})
@@ -214,6 +222,29 @@ def test_a_cell_without_randomness_is_one_run() -> None:
     assert len(nets.inputs) == 1 + 3
     assert not nets.values[0][0].any()
     assert torch.equal(nets.inputs[0], nets.inputs[1])
+
+
+@pytest.mark.parametrize(("learned", "steps", "outcome"), [
+    (20, 100.0, "learns"), (18, 100.0, "learns"), (18, 400.0, "slow"), (17, 100.0, "luck"), (0, 100.0, "stuck"),
+])  # fmt: skip
+def test_outcomes_in_words(learned: int, steps: float, outcome: str) -> None:
+    accuracy = torch.tensor([0.95] * learned + [0.6] * (20 - learned))
+    reached = torch.where(accuracy > 0.9, torch.tensor(steps), torch.tensor(float("inf")))
+    ended = cells.Learned(accuracy, reached, torch.full((20,), 8), torch.zeros(20))
+    assert cells._row(ended, slice(0, 20), ceiling=0.78, pace=100.0)["outcome"] == outcome
+
+
+def test_a_verdict_is_held_against_all_tasks_and_optimizers_together() -> None:
+    def start(*outcomes, severity):
+        rows = [{"act": "relu", "weights": "zero", "biases": "random", "outcome": outcome, "severity": severity}
+                for outcome in outcomes]  # fmt: skip
+        return cells.starts(rows)[0]["agrees"]
+
+    assert start("one unit", "stuck", severity="error")
+    assert not start("one unit", "learns", severity="error")
+    assert start("stuck", "learns", severity="warning")
+    assert start("learns", "learns", severity="silent")
+    assert not start("learns", "slow", severity="info")
 
 
 def test_equal_units_count_once_and_dead_ones_together() -> None:
