@@ -2,7 +2,7 @@
 
 import platform
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import nn
@@ -19,14 +19,29 @@ from stepzero.measure import suspicion
 from stepzero.measure.layers import layer_table
 from stepzero.probe.build import build
 from stepzero.probe.capture import capture
+from stepzero.probe.counterfactual import redrawn
 from stepzero.probe.optimizer import optimizer_fact
 from stepzero.probe.poison import poison
 from stepzero.probe.subject import Subject, subject_of
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
-from stepzero.rules.causes import attribute
+from stepzero.rules.causes import attribute, candidates
 
 Progress = Callable[[str], None] | None
+
+_REPAIRED = 5
+"""Root causes tried by redrawing them, the likeliest first."""
+_ONE_FACTOR = frozenset(["SZ402", "SZ701"])
+"""Where redrawing one of the tensors named is the cure, and redrawing all would hide which."""
+
+
+@dataclass
+class _Judged:
+    """What the rules said."""
+
+    findings: list[Finding] = field(default_factory=list)
+    not_judged: list[NotChecked] = field(default_factory=list)
+    crashed: list[NotChecked] = field(default_factory=list)
 
 
 def check(
@@ -81,7 +96,9 @@ def check(
     observed = _observe(subject, {need for rule in chosen for need in rule.needs}, say)
     observed = replace(observed, optimizer=optimizer_fact(optimizer, lr))
     say("judging")
-    return _report(observed, chosen, limits or Limits())
+    judged = _judged(observed, chosen, limits or Limits())
+    vanished = _vanished(subject, observed, judged, chosen, limits or Limits())
+    return _report(observed, judged, attribute(observed, judged.findings, vanished), chosen)
 
 
 PROBES = ("poison", "symmetry", "wake")
@@ -175,26 +192,62 @@ def _matches(rule: Rule, codes: tuple[str, ...]) -> bool:
     return any(rule.code.startswith(code) or rule.name == code for code in codes)
 
 
-def _report(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> Report:
-    findings: list[Finding] = []
-    not_judged: list[NotChecked] = []
-    crashed: list[NotChecked] = []
+def _judged(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> _Judged:
+    """Ask every rule; one that raises makes the check incomplete, and is never the user's problem."""
+    judged = _Judged()
     for rule in chosen:
         try:
             for said in rule.judge(observed, limits):
                 if isinstance(said, NotJudged):
-                    not_judged.append(NotChecked(f"{rule.code} {rule.name}", said.reason))
+                    judged.not_judged.append(NotChecked(f"{rule.code} {rule.name}", said.reason))
                 else:
-                    findings.append(_placed(said, observed))
-        except Exception as error:  # noqa: BLE001 - a crashed rule makes the check incomplete, never the user's problem
+                    judged.findings.append(_placed(said, observed))
+        except Exception as error:  # noqa: BLE001 - see above
             why = " ".join(f"the rule crashed: {type(error).__name__}: {error}".split())
-            crashed.append(NotChecked(f"{rule.code} {rule.name}", why))
-    explained = attribute(observed, findings)
+            judged.crashed.append(NotChecked(f"{rule.code} {rule.name}", why))
+    return judged
+
+
+def _vanished(
+    subject: Subject, observed: Trace, judged: _Judged, chosen: tuple[Rule, ...], limits: Limits
+) -> dict[str, frozenset[str]]:
+    """Redraw each candidate's place on a copy and measure again: which findings are gone? (catalogue 0.8)."""
+    gone: dict[str, frozenset[str]] = {}
+    needs = {need for rule in chosen for need in rule.needs} - {"poison"}
+    for candidate in candidates(observed, judged.findings)[:_REPAIRED]:
+        if any(candidate.id in each for each in gone.values()):
+            continue
+        places = (candidate.fix.parameter,) if candidate.code in _ONE_FACTOR and candidate.fix else candidate.where
+        try:
+            other = redrawn(subject, observed, places)
+            if other is None:
+                continue
+            repaired = replace(_observe(other, needs, lambda _: None), optimizer=observed.optimizer)
+            again = _judged(repaired, chosen, limits).findings
+        except Exception:  # noqa: BLE001 - the copy may fail in ways the model does not: then nothing is learnt
+            continue
+        gone[candidate.id] = frozenset(
+            finding.id for finding in judged.findings if finding is not candidate and not _is_among(finding, again)
+        )
+    return gone
+
+
+def _is_among(finding: Finding, others: list[Finding]) -> bool:
+    """Whether the same trouble is still there, at least in part of its place and at least as loud as a warning."""
+    return any(
+        other.code == finding.code
+        and (set(other.where) & set(finding.where) or not finding.where)
+        and RANK[other.severity] <= max(RANK[finding.severity], RANK["warning"])
+        for other in others
+    )
+
+
+def _report(observed: Trace, judged: _Judged, explained: tuple[Finding, ...], chosen: tuple[Rule, ...]) -> Report:
     return Report(
         model=observed.model,
         findings=tuple(sorted(explained, key=lambda finding: (RANK[finding.severity], finding.code, finding.where))),
         layers=layer_table(observed),
-        coverage=_coverage(observed, chosen, not_judged, crashed),
+        coverage=_coverage(observed, chosen, judged.not_judged, judged.crashed),
         loss=observed.loss.value,
         loss_note=observed.loss.note,
         conditions=observed.conditions,

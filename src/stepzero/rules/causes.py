@@ -5,7 +5,7 @@ signal, 5 output, 4 gradients. A finding may explain another one when its code i
 *and* the two places are connected in the dataflow graph in the direction the trouble travels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from stepzero.core.finding import RANK, Finding
@@ -24,26 +24,48 @@ _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ602": ("SZ303", "SZ305", "SZ401", "SZ402", "SZ507", "SZ601"),
     "SZ601": ("SZ303", "SZ305", "SZ306", "SZ401"),
     "SZ310": ("SZ301", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
+    "SZ302": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
+    "SZ308": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ301": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ303": ("SZ401",),
     "SZ305": ("SZ401", "SZ402", "SZ507"),
+    "SZ701": ("SZ206", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ404", "SZ507"),
+    "SZ201": ("SZ206", "SZ401", "SZ402"),
+    "SZ208": ("SZ206", "SZ401", "SZ402"),
+    "SZ406": ("SZ405",),
 }
 """What each code can bring about."""
+_DEEPEST = ("SZ102", "SZ302")
+"""Come first in their family: never-written memory explains what the memory holds, a wrong scale what it does."""
 
 
-def attribute(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Return the findings with ``root`` filled in; a root is never itself a consequence."""
+Vanished = Mapping[str, frozenset[str]]
+"""For a finding's id the ids of those that were gone when its place was redrawn by law on a copy."""
+
+
+def attribute(trace: Trace, findings: Sequence[Finding], vanished: Vanished | None = None) -> tuple[Finding, ...]:
+    """Return the findings with ``root`` filled in; a root is never itself a consequence.
+
+    What a counterfactual repair made vanish hangs under what was repaired; the rest is told from the graph.
+    """
+    gone = vanished or {}
     graph = Graph(trace)
     ordered = sorted(findings, key=_rank)
     roots: list[Finding] = []
     explained: list[Finding] = []
     for finding in ordered:
-        explaining = [root for root in roots if _explains(graph, root, finding)]
+        explaining = [root for root in roots if finding.id in gone.get(root.id, ()) or _explains(graph, root, finding)]
         root = max(explaining, key=lambda root: bool(set(root.where) & set(finding.where)), default=None)
         explained.append(replace(finding, root=root.id) if root else finding)
         if root is None:
             roots.append(finding)
     return tuple(_as_loud_as_its_worst(finding, explained) for finding in explained)
+
+
+def candidates(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Findings worth a counterfactual repair, causes first: warnings and errors that nothing explains yet."""
+    loud = [each for each in attribute(trace, findings) if each.root is None and RANK[each.severity] <= RANK["warning"]]
+    return tuple(sorted(loud, key=_rank)) if len(loud) > 1 else ()
 
 
 def _as_loud_as_its_worst(finding: Finding, explained: Sequence[Finding]) -> Finding:
@@ -55,8 +77,8 @@ def _as_loud_as_its_worst(finding: Finding, explained: Sequence[Finding]) -> Fin
 def _rank(finding: Finding) -> tuple[int, bool, int, int, str]:
     family = int(finding.code[2])
     place = ORDER.index(family) if family in ORDER else len(ORDER)
-    is_deepest = finding.code != "SZ102"  # never-written memory explains what the memory happens to hold
-    return place, is_deepest, RANK[finding.severity], finding.operation or 0, finding.code
+    is_surface = finding.code not in _DEEPEST
+    return place, is_surface, RANK[finding.severity], finding.operation or 0, finding.code
 
 
 def _explains(graph: Graph, root: Finding, finding: Finding) -> bool:
