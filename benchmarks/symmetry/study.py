@@ -159,7 +159,8 @@ def totals(study: Study) -> dict[str, Any]:
 
 
 def disagreements(study: Study) -> list[dict[str, Any]]:
-    """Every group that did otherwise than foretold, with what rebuilds it."""
+    """Every group that did otherwise than foretold, with what rebuilds it; those that rounding explains come last."""
+    wrong = [row for row in study.rows if row.wrong()]
     return [
         {
             "case": f"benchmarks.symmetry.population.case({row.seed})",
@@ -169,8 +170,7 @@ def disagreements(study: Study) -> list[dict[str, Any]]:
             "level": row.level,
             "wrong": {name: _numbers(row, name) for name in row.wrong()},
         }
-        for row in study.rows
-        if row.wrong()
+        for row in sorted(wrong, key=lambda row: all(map(row.is_rounding, row.wrong())))
     ]
 
 
