@@ -11,12 +11,13 @@ SHOWN = 40
 
 
 def theorems(checks: Sequence[Check]) -> None:
-    print(f"\n{'theorems':<76}{'optimizer':<10}{'measured':>10}  bar")
+    print(f"\n{'theorems':<72}{'optimizer':<18}{'measured':>10}  bar")
     for check in checks:
-        verdict = "ok" if check.passed else "FAIL"
-        measured = f"{check.value:>10.2e}  {check.relation} {check.bar:g}"
-        print(f"{verdict:<5}{check.statement:<71}{check.optimizer:<10}{measured}")
-    print(f"{sum(check.passed for check in checks)} of {len(checks)} pass")
+        verdict = ("ok" if check.passed else "FAIL") if check.relation else ""
+        bar = f"{check.relation} {check.bar:g}" if check.relation else "no bar"
+        print(f"{verdict:<5}{check.statement:<67}{check.optimizer:<18}{check.value:>10.2e}  {bar}")
+    barred = [check for check in checks if check.relation]
+    print(f"{sum(check.passed for check in barred)} of {len(barred)} pass; {len(checks) - len(barred)} without a bar")
 
 
 def population(study: Study) -> None:
