@@ -201,8 +201,9 @@ class _Probe:
         if not groups and len(lonely) > 1:
             rest = {name: self._revived_by([each for each in lonely if each != name], stuck) for name in lonely}
             held = tuple(name for name in lonely if name in rest[name])
-            groups = [held] if len(held) > 1 else []
-            revived |= rest
+            if len(held) > 1:  # one alone is woken by the others, and wakes nothing itself
+                groups = [held]
+                revived |= rest
         inside = {name for group in groups for name in group}
         products = [
             DeadProduct(group, tuple(sorted({each for name in group for each in revived[name]} - inside)))
