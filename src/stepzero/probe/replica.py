@@ -94,8 +94,8 @@ class Replica:
         return dict(zip(names, dense, strict=True))
 
     def output(self, batch: int = 0) -> Tensor:
-        """Main output of the model, without derivatives."""
-        with self._running(), torch.no_grad():
+        """Main output of the model; derivatives are on, since a forward may take some of its own."""
+        with self._running():
             args, kwargs = copy.deepcopy(self._batches[batch])
             return main_output(self.model(*args, **kwargs)).detach()
 
