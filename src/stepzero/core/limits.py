@@ -49,6 +49,13 @@ class Limits:
     outlier_max_kurtosis_z: float = limit(
         30.0, unit="standard deviations", source="beyond this no light-tailed law of 1e12 elements reaches (SZ103)"
     )
+    law_factor: float = limit(
+        2.0, unit="factor", source="the smallest that reaches a drift of 100 inside seven layers (SZ302)"
+    )
+    law_range: float = limit(100.0, unit="ratio", source="two decades along one segment, as for the signal (SZ302)")
+    law_min_layers: float = limit(
+        4, unit="weighted operations", source="below that the first steps repair a scale (SZ302)"
+    )
     drift_slope: float = limit(1.25, unit="factor a layer", source="He 2015; a factor 1.25 is 9 in ten layers (SZ301)")
     drift_range: float = limit(100.0, unit="ratio", source="two decades along one segment (SZ301)")
     drift_varied_range: float = limit(
@@ -78,6 +85,11 @@ class Limits:
     saturated_error: float = limit(0.5, unit="share of units", source="Glorot 2010 (SZ303)")
     saturated_error_gradient: float = limit(0.1, unit="ratio across the activation", source="SZ303")
     saturated_min_rows: float = limit(8, unit="positions", source="a share of positions needs several (SZ303)")
+    growth_warning: float = limit(
+        100.0, unit="ratio", source="branches scaled by N^-1/2 give sqrt(e) at most; catalogue SZ308"
+    )
+    growth_error: float = limit(1e3, unit="ratio", source="three decades with gradient evidence (SZ308)")
+    growth_gradient: float = limit(100.0, unit="ratio", source="the gradient grows back by two decades (SZ308)")
     norm_gain: float = limit(
         2.0, unit="factor away from 1", source="gains spread around 1 stay inside; N(0, 0.02) does not (SZ310)"
     )

@@ -132,6 +132,8 @@ class Operation:
     """Weighted operations: what reads the result first: an activation's name, norm, residual, gate, softmax, attention,
     weighted, product, loss, output."""
     consumer_index: int | None = None
+    gain: float | None = None
+    """Activations: 1 / sqrt(E phi(z)^2) for z ~ N(0, 1), what keeps a signal's second moment; None when unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def slow_weights(trace: Trace) -> dict[str, int]:
     return {
         each.parameter: each.delay
         for each in trace.wake.parameters
-        if each.stuck == 0 and each.delay >= 2 and each.parameter in zero
+        if each.stuck < each.slices and each.delay >= 2 and each.parameter in zero
     }
 
 

@@ -46,17 +46,18 @@ class Replica:
         true = widened(copied_batch(subject))
         self._batches = (true, _resampled(true, subject.seed))
 
-    def run(self, batch: int = 0, *, watch: Any = None) -> tuple[Gradients, Tensor]:
+    def run(self, batch: int = 0, *, watch: Any = None, loss_only: bool = False) -> tuple[Gradients, Tensor]:
         """Forward and backward on batch 0 (true) or 1 (random); returns gradients by name and the main output.
 
         What is differentiated is the loss plus random cotangents at the output: the loss alone may vanish by
         symmetry, and a sum of outputs behind a normalisation has no gradient at all. On the random batch, whose
-        targets mean nothing, the cotangents alone count. ``watch`` is a mode entered around the forward.
+        targets mean nothing, the cotangents alone count. ``watch`` is a mode entered around the forward;
+        ``loss_only`` leaves the cotangents out.
         """
         with self._running() as stack:
             if watch is not None:
                 stack.enter_context(watch)
-            output, scalar = self._scalar(batch, watch)
+            output, scalar = self._scalar(batch, watch, loss_only=loss_only)
             if watch is not None:
                 watch.phase = "backward"
             gradients = self._differentiated(scalar)
@@ -120,7 +121,7 @@ class Replica:
         """The copy's parameters as they are now."""
         return {name: each.detach().clone() for name, each in self.parameters.items()}
 
-    def _scalar(self, batch: int, watch: Any) -> tuple[Any, Tensor]:
+    def _scalar(self, batch: int, watch: Any, *, loss_only: bool = False) -> tuple[Any, Tensor]:
         args, kwargs = copy.deepcopy(self._batches[batch])
         for index, tensor in enumerate(flat_tensors((*args, *kwargs.values()) if watch is not None else ())):
             watch.add_input(f"args[{index}]", tensor)
@@ -128,7 +129,7 @@ class Replica:
         scalar = _cotangents(output, self._subject.seed + batch)
         if batch == 0 or _has_own_loss(output):
             value, _ = loss_of(output, self._subject.loss, widened(self._subject.target), self._subject.seed)
-            scalar = scalar + value.to(torch.float64)
+            scalar = value.to(torch.float64) if loss_only else scalar + value.to(torch.float64)
         return output, scalar
 
     @contextmanager

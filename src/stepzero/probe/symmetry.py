@@ -27,6 +27,7 @@ agree to their own rounding only."""
 _DEAD = 1e-13
 """Of the largest gradient anywhere: less than rounding leaves of a cancelled sum."""
 _WAKING_STEPS = 4
+_PAIR = 2
 
 
 @dataclass
@@ -42,6 +43,8 @@ class Prints:
     """Positions of each visit: only units seen at as many places can be compared."""
     live: Tensor
     """[U] whether a gradient arrives."""
+    varies: Tensor
+    """[U] whether the response depends on the position at all."""
     step: int = 0
 
 
@@ -62,8 +65,8 @@ def _tolerance(subject: Subject) -> float:
 class _Probe:
     """One run of the probe."""
 
-    def __init__(self, replica: Replica, tolerance: float) -> None:
-        self.replica, self.tolerance = replica, tolerance
+    def __init__(self, replica: Replica, tolerance: float, *, loss_only: bool = False) -> None:
+        self.replica, self.tolerance, self.loss_only = replica, tolerance, loss_only
         self.prints, self.gradients = self._look(0)
 
     def result(self) -> SymmetryFact:
@@ -72,22 +75,34 @@ class _Probe:
         candidates = [*self._equal(), *self._multiples()]
         kept = self._confirmed(candidates) if candidates else []
         blocks = [*kept, *self._equal_rows(kept)]
-        return SymmetryFact(
-            ran=True,
-            blocks=tuple(blocks),
-            widths=tuple(self._widths(blocks)),
-            siblings=tuple(siblings(self.replica)),
-        )
+        equal = tuple(siblings(self.replica))
+        if any(not each.is_frozen or len(each.parameters) > _PAIR for each in equal):
+            known = {member.parameter for block in blocks if len(block.members) > 1 for member in block.members}
+            blocks += [
+                block
+                for block in _Probe(self.replica, self.tolerance, loss_only=True).between()
+                if not known.intersection(member.parameter for member in block.members)
+            ]
+        return SymmetryFact(ran=True, blocks=tuple(blocks), widths=tuple(self._widths(blocks)), siblings=equal)
+
+    def between(self) -> list[UnitBlock]:
+        """Copies in different weights, as the loss sees them: two critics with outputs of their own are one.
+
+        Random cotangents would tell their outputs apart; the loss of the user does not, and it is what trains them.
+        """
+        self._wait_for_sleepers()
+        candidates = [(places, sign) for places, sign in self._equal() if len({name for name, _ in places}) > 1]
+        return self._confirmed(candidates) if candidates else []
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
     def _look(self, step: int) -> tuple[dict[str, Prints], Gradients]:
         visits: dict[str, list[Visit]] = {}
         total: Gradients = {}
-        for batch in (0, 1):
+        for batch in (0,) if self.loss_only else (0, 1):
             recorder = UnitRecorder(self.replica.model)
             with recorder.paths():
-                gradients, _ = self.replica.run(batch, watch=recorder)
+                gradients, _ = self.replica.run(batch, watch=recorder, loss_only=self.loss_only)
             for name, found in recorder.rows().items():
                 visits.setdefault(name, []).extend(found)
             total = steps.summed(total, gradients)
@@ -151,10 +166,17 @@ class _Probe:
         """Groups of one weight's units whose responses and gradients are one multiple of each other."""
         for places, forward, backward, live in self._pools():
             for group in parallel_groups(forward, self.tolerance):
-                awake = [unit for unit in group if live[unit] and places[unit][0] == places[group[0]][0]]
+                first = places[group[0]][0]
+                awake = [
+                    unit for unit in group if live[unit] and places[unit][0] == first and self._varies(places[unit])
+                ]
                 for sign in (1.0, -1.0):
                     if found := self._one_factor(awake, forward, backward, sign):
                         yield [places[unit] for unit in found], sign
+
+    def _varies(self, place: tuple[str, int]) -> bool:
+        """Constants are multiples of each other whatever made them."""
+        return bool(self.prints[place[0]].varies[place[1]])
 
     def _one_factor(self, group: list[int], forward: Tensor, backward: Tensor, sign: float) -> list[int]:
         if len(group) < 2:
@@ -315,7 +337,8 @@ def _prints(visits: list[Visit], largest: float, step: int) -> Prints | None:
     if not (bool(forward.isfinite().all()) and bool(backward.isfinite().all())) or not forward.numel():
         return None
     live = backward.norm(dim=1) > _DEAD * largest
-    return Prints(same, forward, backward, tuple(visit.positions for visit in same), live, step)
+    varies = torch.stack([visit.varies for visit in same]).any(0)
+    return Prints(same, forward, backward, tuple(visit.positions for visit in same), live, varies, step)
 
 
 def siblings(replica: Replica) -> Iterator[Siblings]:

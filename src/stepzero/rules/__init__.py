@@ -19,11 +19,14 @@ from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
 from stepzero.rules.output.constant_output import constant_output
+from stepzero.rules.output.double_activation import double_activation
 from stepzero.rules.output.loud_head import loud_head
 from stepzero.rules.output.non_finite_loss import non_finite_loss
 from stepzero.rules.signal.dead_units import dead_units
 from stepzero.rules.signal.narrow_deep_stack import narrow_deep_stack
 from stepzero.rules.signal.norm_off_identity import norm_off_identity
+from stepzero.rules.signal.off_law_scale import off_law_scale
+from stepzero.rules.signal.residual_growth import residual_growth
 from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.signal_drift import signal_drift
 from stepzero.rules.structure.dead_product import dead_product
@@ -50,8 +53,10 @@ ALL: tuple[Rule, ...] = (
     identical_heads,
     identical_layers,
     signal_drift,
+    off_law_scale,
     saturated_units,
     dead_units,
+    residual_growth,
     norm_off_identity,
     narrow_deep_stack,
     gradient_drift,
@@ -61,6 +66,7 @@ ALL: tuple[Rule, ...] = (
     unused_parameter,
     cut_gradient,
     loud_head,
+    double_activation,
     constant_output,
     non_finite_loss,
     dominant_bias,

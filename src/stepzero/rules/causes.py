@@ -24,14 +24,19 @@ _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ602": ("SZ303", "SZ305", "SZ401", "SZ402", "SZ507", "SZ601"),
     "SZ601": ("SZ303", "SZ305", "SZ306", "SZ401"),
     "SZ310": ("SZ301", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
+    "SZ302": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
+    "SZ308": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ301": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ303": ("SZ401",),
     "SZ305": ("SZ401", "SZ402", "SZ507"),
     "SZ701": ("SZ206", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ404", "SZ507"),
     "SZ201": ("SZ206", "SZ401", "SZ402"),
+    "SZ208": ("SZ206", "SZ401", "SZ402"),
     "SZ406": ("SZ405",),
 }
 """What each code can bring about."""
+_DEEPEST = ("SZ102", "SZ302")
+"""Come first in their family: never-written memory explains what the memory holds, a wrong scale what it does."""
 
 
 Vanished = Mapping[str, frozenset[str]]
@@ -72,8 +77,8 @@ def _as_loud_as_its_worst(finding: Finding, explained: Sequence[Finding]) -> Fin
 def _rank(finding: Finding) -> tuple[int, bool, int, int, str]:
     family = int(finding.code[2])
     place = ORDER.index(family) if family in ORDER else len(ORDER)
-    is_deepest = finding.code != "SZ102"  # never-written memory explains what the memory happens to hold
-    return place, is_deepest, RANK[finding.severity], finding.operation or 0, finding.code
+    is_surface = finding.code not in _DEEPEST
+    return place, is_surface, RANK[finding.severity], finding.operation or 0, finding.code
 
 
 def _explains(graph: Graph, root: Finding, finding: Finding) -> bool:

@@ -61,7 +61,7 @@ def delayed_parameter(trace: Trace, _: Limits) -> Verdict:
     slow = sleepers.slow_weights(trace)
     groups: dict[int, list[str]] = {}
     for each in trace.wake.parameters:
-        if each.stuck == 0 and each.has_gradient and each.delay and each.parameter not in slow:
+        if each.stuck < each.slices and each.has_gradient and each.delay and each.parameter not in slow:
             groups.setdefault(each.delay, []).append(each.parameter)
     for delay, names in groups.items():
         zeros = sleepers.live_zeros(trace)

@@ -61,11 +61,11 @@ def identical_heads(trace: Trace, _: Limits) -> Verdict:
     Section 1.10 of the project's theory notes; fundamentalvision/Deformable-DETR#44 (the sound case).
     """
     for name, found in blocks.by_weight(blocks.of_level(trace, "twins", "lumped")).items():
-        if not attention_heads.are_heads(trace, name, found):
-            continue
-        count = blocks.num_units(trace, name) // attention_heads.head_width(trace, name)
-        noise = blocks.breaker(trace, name)
         groups = attention_heads.head_groups(trace, name, found)
+        if not groups:
+            continue
+        count = attention_heads.head_count(trace, name, found)
+        noise = blocks.breaker(trace, name)
         equal = sum(len(group) - 1 for group in groups)
         listed = "; ".join(", ".join(str(head) for head in group) for group in groups[:3])
         yield Finding(
