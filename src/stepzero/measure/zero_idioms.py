@@ -70,7 +70,9 @@ class Zeros:
         if factors := adapters.factors(self.paths, operation, met):
             others = tuple(name for name in factors if name != fact.name)
             why = "of the factors beside a frozen weight it alone is 0"
-            yield self._said("low-rank adapter", fact, f"{why}, {listed(others, 'factor')} {agree(others, 'are')} drawn")
+            yield self._said(
+                "low-rank adapter", fact, f"{why}, {listed(others, 'factor')} {agree(others, 'are')} drawn"
+            )
         elif met & {"stream", "weight"} or (met <= {"factor", "loss"} and "factor" in met):
             yield self._said("identity branch", fact, _started_as(operation, use, met))
         elif "logits" in met:
