@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stepzero.core.errors import StepzeroError
 from stepzero.probe.build import parts
 from stepzero.probe.capture import eager, set_modes
-from stepzero.probe.double import Double, widened
+from stepzero.probe.double import Double, Leaky, widened
 from stepzero.probe.loss import loss_of, main_output
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything, without_collection
 from stepzero.probe.subject import Subject, copied_batch, unwrapped
@@ -49,6 +49,8 @@ class Replica:
         self._buffers = {name: each.detach().clone() for name, each in self.model.named_buffers()}
         true = widened(copied_batch(subject))
         self._batches = (true, _resampled(true, subject.seed))
+        self.is_leaky = False
+        """Run rectifiers with a leak, to see units that are switched off on both batches."""
 
     def run(self, batch: int = 0, *, watch: Any = None, loss_only: bool = False) -> tuple[Gradients, Tensor]:
         """Forward and backward on batch 0 (true) or 1 (random); returns gradients by name and the main output.
@@ -159,6 +161,8 @@ class Replica:
             torch.set_default_dtype(torch.float64)  # noqa: TID251 - inside preserved_state
             seed_everything(self._subject.seed)
             stack.enter_context(Double())
+            if self.is_leaky:
+                stack.enter_context(Leaky())
             try:
                 yield stack
             except StepzeroError:

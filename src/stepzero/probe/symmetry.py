@@ -92,7 +92,7 @@ class _Probe:
         self._wait_for_sleepers()
         candidates = [*self._equal(), *self._multiples()]
         kept = self._confirmed(candidates) if candidates else []
-        blocks = [*kept, *self._equal_rows(kept)]
+        blocks = [*kept, *self._switched_off(), *self._equal_rows(kept)]
         equal = tuple(siblings(self.replica))
         if any(not each.is_frozen or len(each.parameters) > _PAIR for each in equal):
             known = {member.parameter for block in blocks if len(block.members) > 1 for member in block.members}
@@ -103,6 +103,24 @@ class _Probe:
             ]
         return SymmetryFact(ran=True, blocks=tuple(blocks), widths=tuple(self._widths(blocks)), siblings=equal)
 
+    def _switched_off(self) -> list[UnitBlock]:
+        """Copies among units that no gradient reaches because a rectifier is off on both batches."""
+        groups = (
+            group for _, forward, _, live in self._pools() for group in equal_groups(forward[~live], self.tolerance)
+        )
+        if next(groups, None) is None:
+            return []
+        self.replica.is_leaky = True
+        try:
+            other = _Probe(self.replica, self.tolerance, loss_only=self.loss_only)
+            found = [(places, sign) for places, sign in other._equal() if not any(map(self._is_live, places))]
+            return other._confirmed(found) if found else []
+        finally:
+            self.replica.is_leaky = False
+
+    def _is_live(self, place: tuple[str, int]) -> bool:
+        return bool(self.prints[place[0]].live[place[1]])
+
     def between(self) -> list[UnitBlock]:
         """Copies in different weights, as the loss sees them: two critics with outputs of their own are one.
 
@@ -110,7 +128,8 @@ class _Probe:
         """
         self._wait_for_sleepers()
         candidates = [(places, sign) for places, sign in self._equal() if len({name for name, _ in places}) > 1]
-        return self._confirmed(candidates) if candidates else []
+        found = [*(self._confirmed(candidates) if candidates else []), *self._switched_off()]
+        return [block for block in found if len(block.members) > 1]
 
     # -- looking ----------------------------------------------------------------------------------------------------
 

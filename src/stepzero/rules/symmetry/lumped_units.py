@@ -21,7 +21,8 @@ def lumped_units(trace: Trace, _: Limits) -> Verdict:
     Why it matters
     --------------
     Gradient descent, momentum, Adam and AdamW keep the sums equal, so the units stay one unit in disguise. A matrix of
-    full rank can hide them.
+    full rank can hide them. That holds in exact arithmetic: rounding tells such units apart by 1e-7 or less a step,
+    and behind a norm, where small differences grow, a few hundred steps can part them.
 
     When it is fine
     ---------------
