@@ -98,8 +98,8 @@ class Replica:
         return dict(zip(names, dense, strict=True))
 
     def output(self, batch: int = 0) -> Tensor:
-        """Main output of the model, without derivatives."""
-        with self._running(), torch.no_grad():
+        """Main output of the model; derivatives are on, since a forward may take some of its own."""
+        with self._running():
             args, kwargs = copy.deepcopy(self._batches[batch])
             return main_output(self.model(*args, **kwargs)).detach()
 
@@ -174,7 +174,7 @@ def _has_own_loss(output: Any) -> bool:
 def copied_model(subject: Subject) -> nn.Module:
     """A deep copy; where the model refuses, the factory builds it again and the values are copied over."""
     try:
-        return copy.deepcopy(subject.model)
+        return copy.deepcopy(subject.model, _computed(subject.model))
     except Exception as error:
         if subject.factory is None:
             why = " ".join(f"{type(error).__name__}: {error}".split())
@@ -185,6 +185,15 @@ def copied_model(subject: Subject) -> nn.Module:
     for (_, mine), (_, theirs) in zip(model.named_parameters(), subject.model.named_parameters(), strict=True):
         mine.requires_grad_(theirs.requires_grad)
     return model
+
+
+def _computed(model: nn.Module) -> dict[int, Any]:
+    """Memo of deep copy for tensors a module keeps that were computed from parameters, such as the old weight norm's.
+
+    Torch copies leaves alone; what is computed is computed again by the forward.
+    """
+    kept = (value for module in model.modules() for value in vars(module).values())
+    return {id(each): each.detach().clone() for each in kept if isinstance(each, Tensor) and not each.is_leaf}
 
 
 def _cotangents(output: Any, seed: int) -> Tensor:

@@ -230,9 +230,14 @@ class _Probe:
         lonely = [name for name in zeros if not pairs[name] and name not in revived[name]]
         if not groups and len(lonely) > 1:
             rest = {name: self._revived_by([each for each in lonely if each != name], stuck) for name in lonely}
-            # A kink at zero may keep one of them asleep even then: what any of them proves holds for all.
-            groups = [tuple(lonely)] if any(name in rest[name] for name in lonely) else []
-            revived |= rest
+            held = [name for name in lonely if name in rest[name]]
+            if len(held) == 1:  # a kink at zero keeps the others asleep even then: which of them does this one need?
+                drawn = {name: [each for each in lonely if each not in (name, held[0])] for name in lonely}
+                needed = [name for name in lonely if held[0] not in self._revived_by(drawn[name], stuck)]
+                held = [name for name in lonely if name in needed or name == held[0]]
+            if len(held) > 1:  # one alone is woken by the others, and wakes nothing itself
+                groups = [tuple(held)]
+                revived |= rest
         inside = {name for group in groups for name in group}
         products = [
             DeadProduct(group, tuple(sorted({each for name in group for each in revived[name]} - inside)))
