@@ -148,6 +148,11 @@ class Limits:
         unit="standard deviations",
         source="without its bias the unit is on at 16 % of positions or more: 32 off have a chance of 0.4 % (SZ602)",
     )
+    periodic_inputs: float = limit(4, unit="inputs", source="more are encoded already (SZ320)")
+    periodic_phase: float = limit(
+        1.5707963, unit="radians", source="pi / 2: a standard deviation of half of half a period (SZ320)"
+    )
+    periodic_min_rows: float = limit(8, unit="positions", source="a spread needs several points (SZ320)")
     cone_dimensions: float = limit(
         3, unit="inputs", source="in four dimensions lines through the origin no longer cover the data (SZ608)"
     )
