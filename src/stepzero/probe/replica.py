@@ -97,6 +97,17 @@ class Replica:
         dense = [each.to_dense() if each is not None and each.layout != torch.strided else each for each in found]
         return dict(zip(names, dense, strict=True))
 
+    def forward(self, watch: Any) -> None:
+        """Run forward on the true batch under ``watch``, without derivatives unless the model takes some itself."""
+        try:
+            with self._running() as stack, torch.no_grad():
+                stack.enter_context(watch)
+                self._called(0, watch)
+        except ReplicaError:
+            with self._running() as stack:
+                stack.enter_context(watch)
+                self._called(0, watch)
+
     def output(self, batch: int = 0) -> Tensor:
         """Main output of the model; derivatives are on, since a forward may take some of its own."""
         with self._running():
@@ -124,11 +135,14 @@ class Replica:
         """The copy's parameters as they are now."""
         return {name: each.detach().clone() for name, each in self.parameters.items()}
 
-    def _scalar(self, batch: int, watch: Any, *, loss_only: bool = False) -> tuple[Any, Tensor]:
+    def _called(self, batch: int, watch: Any) -> Any:
         args, kwargs = copy.deepcopy(self._batches[batch])
         for index, tensor in enumerate(flat_tensors((*args, *kwargs.values()) if watch is not None else ())):
             watch.add_input(f"args[{index}]", tensor)
-        output = self.model(*args, **kwargs)
+        return self.model(*args, **kwargs)
+
+    def _scalar(self, batch: int, watch: Any, *, loss_only: bool = False) -> tuple[Any, Tensor]:
+        output = self._called(batch, watch)
         scalar = _cotangents(output, self._subject.seed + batch)
         if batch == 0 or _has_own_loss(output):
             value, _ = loss_of(output, self._subject.loss, widened(self._subject.target), self._subject.seed)
