@@ -159,7 +159,7 @@ def _probed(observed: Trace, subject: Subject, wanted: set[str], say: Callable[[
         observed = replace(observed, poison=poison(subject))
     if "symmetry" in wanted and observed.has_backward:
         say("telling units apart")
-        observed = replace(observed, symmetry=symmetry(subject))
+        observed = replace(observed, symmetry=symmetry(subject, observed))
     if "wake" in wanted and observed.has_backward:
         say("taking virtual steps")
         observed = replace(observed, wake=wake(subject, observed))

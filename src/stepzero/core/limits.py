@@ -85,6 +85,10 @@ class Limits:
     saturated_error: float = limit(0.5, unit="share of units", source="Glorot 2010 (SZ303)")
     saturated_error_gradient: float = limit(0.1, unit="ratio across the activation", source="SZ303")
     saturated_min_rows: float = limit(8, unit="positions", source="a share of positions needs several (SZ303)")
+    sharp_std: float = limit(
+        1.0, unit="sqrt(ln T)", source="the entropy is half of ln T; sqrt(2) freezes it, Derrida 1981 (SZ307)"
+    )
+    sharp_min_keys: float = limit(8, unit="keys", source="few keys are sharp by chance (SZ307)")
     growth_warning: float = limit(
         100.0, unit="ratio", source="branches scaled by N^-1/2 give sqrt(e) at most; catalogue SZ308"
     )
@@ -141,6 +145,8 @@ class Limits:
         4, unit="rank", source="theorem: gradients are constant on x > 0 and on x < 0, for weights and biases (SZ608)"
     )
     cone_rank_half_line: float = limit(2, unit="rank", source="the same with one sign only (SZ608)")
+    shard_min_units: float = limit(4, unit="units", source="a repeated block of fewer units is a repeated unit (SZ801)")
+    shard_fingerprint: float = limit(1e-5, unit="of the rms", source="float32 sums of a few thousand terms (SZ801)")
     input_offset: float = limit(3.0, unit="standard deviations", source="LeCun 1998 section 4.3 (SZ901)")
     input_std_low: float = limit(0.05, unit="standard deviation", source="catalogue SZ901")
     input_std_high: float = limit(20.0, unit="standard deviation", source="catalogue SZ901")

@@ -77,8 +77,8 @@ class SymmetryFact:
     blocks: tuple[UnitBlock, ...] = ()
     widths: tuple[Width, ...] = ()
     siblings: tuple[Siblings, ...] = ()
-    breakers: tuple[str, ...] = ()
-    """What would tell copies apart in training, in words: 'dropout 0.1 at encoder.drop'."""
+    certificate: str = ""
+    """Plain stacks: whether colour refinement of the weights, without any data, finds the same blocks."""
 
 
 NO_SYMMETRY = SymmetryFact(ran=False)

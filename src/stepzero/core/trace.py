@@ -272,6 +272,17 @@ class Unwritten:
 
 
 @dataclass(frozen=True, slots=True)
+class LostWrite:
+    """Writes of the factory into a weight that the next forward computes anew from raw tensors."""
+
+    name: str
+    """The weight as the code addresses it: ``conv.weight``."""
+    raw: tuple[str, ...]
+    """The parameters it is computed from."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class PoisonFact:
     """What building the model in marked memory showed; ``reason`` says why nothing could be shown."""
 
@@ -305,6 +316,8 @@ class Trace:
     inputs: tuple[InputFact, ...] = ()
     loss: LossFact = LossFact("none", "none", None)
     poison: PoisonFact = PoisonFact(ran=False, reason="not requested")
+    lost_writes: tuple[LostWrite, ...] = ()
+    """Of the factory; empty when stepzero did not call one."""
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
     optimizer: OptimizerFact = OptimizerFact()

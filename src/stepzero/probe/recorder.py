@@ -228,6 +228,7 @@ class Recorder(TorchFunctionMode):
             if spec.kind == "loss":
                 settings.read_loss(record, spec, args, kwargs)
         elif spec.kind in _MEASURED and spec.name not in _PARTIAL and self._is_worth_measuring(record):
+            settings.read_sharpness(record, spec, args, kwargs)
             self._measure(record, first, flatness)
 
     def _new(self, spec: Spec, tensor: Tensor, inputs: list[int], *, from_input: bool) -> Record:

@@ -23,8 +23,12 @@ from stepzero.probe.subject import Subject, copied_batch, unwrapped
 from stepzero.probe.uses import flat_tensors
 
 Gradients = dict[str, Tensor | None]
+Sizes = dict[str, Tensor | None]
+"""For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
 _OF_NOISE = 8.0
 """A gradient is zero when it is no more than so many times what another rounding changes in it."""
+_FAINT = 1e-9
+"""Of the largest gradient: rounding leaves 1e-16 of each term, in any number of terms that can be run."""
 
 
 class ReplicaError(StepzeroError):
@@ -63,25 +67,24 @@ class Replica:
             gradients = self._differentiated(scalar)
         return gradients, main_output(output).detach()
 
-    def sizes(self, batch: int = 0) -> tuple[dict[str, Tensor | None], Gradients]:
-        """Norms of each gradient's slices along axis 0, zero where it is rounding alone; and the gradients.
+    def sizes(self, batch: int = 0) -> tuple[Sizes, Gradients]:
+        """Norms of each gradient's slices along axis 0, negative where it is rounding alone; and the gradients.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
-        first one to the last bits, except where both are what a cancelled sum left over.
+        first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
+        gradient is faint enough for that question.
         """
         with self._running():
             _, scalar = self._scalar(batch, None)
             first = self._differentiated(scalar, retain_graph=True)
-            third = self._differentiated(scalar / 3)
-        found: dict[str, Tensor | None] = {}
-        for name, gradient in first.items():
-            other = third[name]
-            if gradient is None or other is None:
-                found[name] = None
-                continue
-            norms, noise = _slice_norms(gradient), _slice_norms(gradient - 3 * other)
-            floor = _OF_NOISE * noise.max() if noise.numel() else noise
-            found[name] = torch.where(norms <= floor, torch.zeros_like(norms), norms)  # NaN stays NaN
+            found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
+            if _is_any_faint(found):
+                third = self._differentiated(scalar / 3)
+                for name, norms in found.items():
+                    one, other = first[name], third[name]
+                    if norms is not None and one is not None and other is not None and norms.numel():
+                        floor = _OF_NOISE * _slice_norms(one - 3 * other).max()
+                        found[name] = torch.where((norms > 0) & (norms <= floor), -norms, norms)
         return found, first
 
     def _differentiated(self, scalar: Tensor, *, retain_graph: bool = False) -> Gradients:
@@ -95,8 +98,8 @@ class Replica:
         return dict(zip(names, dense, strict=True))
 
     def output(self, batch: int = 0) -> Tensor:
-        """Main output of the model, without derivatives."""
-        with self._running(), torch.no_grad():
+        """Main output of the model; derivatives are on, since a forward may take some of its own."""
+        with self._running():
             args, kwargs = copy.deepcopy(self._batches[batch])
             return main_output(self.model(*args, **kwargs)).detach()
 
@@ -158,6 +161,12 @@ def _slice_norms(gradient: Tensor) -> Tensor:
     return flat.to("cpu", torch.float64)
 
 
+def _is_any_faint(sizes: Sizes) -> bool:
+    """Whether some gradient that is not zero is small enough to be what rounding left of a larger one."""
+    largest = max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
+    return any(bool(((each > 0) & (each < _FAINT * largest)).any()) for each in sizes.values() if each is not None)
+
+
 def _has_own_loss(output: Any) -> bool:
     return hasattr(output, "loss") or (isinstance(output, Mapping) and "loss" in output)
 
@@ -165,7 +174,7 @@ def _has_own_loss(output: Any) -> bool:
 def copied_model(subject: Subject) -> nn.Module:
     """A deep copy; where the model refuses, the factory builds it again and the values are copied over."""
     try:
-        return copy.deepcopy(subject.model)
+        return copy.deepcopy(subject.model, _computed(subject.model))
     except Exception as error:
         if subject.factory is None:
             why = " ".join(f"{type(error).__name__}: {error}".split())
@@ -176,6 +185,15 @@ def copied_model(subject: Subject) -> nn.Module:
     for (_, mine), (_, theirs) in zip(model.named_parameters(), subject.model.named_parameters(), strict=True):
         mine.requires_grad_(theirs.requires_grad)
     return model
+
+
+def _computed(model: nn.Module) -> dict[int, Any]:
+    """Memo of deep copy for tensors a module keeps that were computed from parameters, such as the old weight norm's.
+
+    Torch copies leaves alone; what is computed is computed again by the forward.
+    """
+    kept = (value for module in model.modules() for value in vars(module).values())
+    return {id(each): each.detach().clone() for each in kept if isinstance(each, Tensor) and not each.is_leaf}
 
 
 def _cotangents(output: Any, seed: int) -> Tensor:

@@ -13,10 +13,15 @@ _NOISE = 1e-11
 
 def scale_of(parameter: Tensor) -> float:
     """Root mean square; 1 over the root of its fan for a zero matrix, 1 for a zero vector: what it will grow to."""
-    rms = float(parameter.detach().square().mean().sqrt()) if parameter.numel() else 0.0
+    rms = _rms(parameter.detach()) if parameter.numel() else 0.0
     if rms > 0:
         return rms
     return float(max(1, parameter[0].numel()) ** -0.5) if parameter.dim() > 1 else 1.0
+
+
+def _rms(tensor: Tensor) -> float:
+    """Root mean square; of complex numbers that of their magnitudes."""
+    return float(tensor.abs().square().mean().sqrt())
 
 
 def summed(total: Gradients, more: Gradients) -> Gradients:
@@ -31,7 +36,7 @@ def _sum(one: Tensor | None, other: Tensor | None) -> Tensor | None:
 def _moving(gradients: Gradients) -> dict[str, tuple[Tensor, float]]:
     """Gradients that are more than rounding, with their root mean squares."""
     present = {name: each for name, each in gradients.items() if each is not None and each.numel()}
-    sizes = {name: float(each.square().mean().sqrt()) for name, each in present.items()}
+    sizes = {name: _rms(each) for name, each in present.items()}
     floor = _NOISE * max(sizes.values(), default=0.0)
     return {name: (each, sizes[name]) for name, each in present.items() if sizes[name] > floor}
 
@@ -44,7 +49,7 @@ def along(replica: Replica, gradients: Gradients) -> None:
             if gradient is not None and size > 0:
                 scaled = gradient / size  # squares of a gradient that arrives through many zeros would underflow
                 parameter = replica.parameters[name]
-                parameter -= SIZE * scale_of(replica.start_of(name)) * scaled / scaled.square().mean().sqrt()
+                parameter -= SIZE * scale_of(replica.start_of(name)) * scaled / _rms(scaled)
 
 
 def plain(replica: Replica, gradients: Gradients) -> None:

@@ -8,17 +8,19 @@ Shapes: U units, P projections (of all visits and batches together).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from stepzero.core.symmetry import Level, Member, Siblings, SymmetryFact, UnitBlock, Width
+from stepzero.core.trace import Trace
 from stepzero.measure.redundancy import equal_groups, parallel_groups
 from stepzero.probe import steps
 from stepzero.probe.fingerprints import UnitRecorder, Visit
 from stepzero.probe.replica import Gradients, Replica, ReplicaError
 from stepzero.probe.rows import row_matrix
+from stepzero.probe.stack import certificate
 from stepzero.probe.subject import Subject
 
 EXACT, NARROW = 1e-10, 2e-6
@@ -48,13 +50,29 @@ class Prints:
     step: int = 0
 
 
-def symmetry(subject: Subject) -> SymmetryFact:
+def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
     """Look for copies among the units of ``subject``'s model; never raises because of the model."""
     try:
         replica = Replica(subject)
-        return _Probe(replica, _tolerance(subject)).result()
+        fact = _Probe(replica, _tolerance(subject)).result()
+        groups = certificate(trace, replica.parameters) if trace is not None else None
+        return replace(fact, certificate=_certificate(fact, groups))
     except ReplicaError as error:
         return SymmetryFact(ran=False, reason=str(error))
+
+
+def _certificate(fact: SymmetryFact, groups: dict[str, list[list[int]]] | None) -> str:
+    """Compare what the probe saw with what the weights alone prove."""
+    if groups is None:
+        return ""
+    seen = {name: set[tuple[int, ...]]() for name in groups}
+    for block in fact.blocks:
+        if block.level in ("twins", "lumped") and block.members[0].parameter in seen:
+            seen[block.members[0].parameter].add(block.members[0].units)
+    proved = {name: {tuple(group) for group in each} for name, each in groups.items()}
+    if all(seen[name] <= proved[name] for name in groups):
+        return "proved from the weights alone: colour refinement finds the same blocks, for every input and loss"
+    return "colour refinement of the weights finds other blocks: what was seen holds on this data"
 
 
 def _tolerance(subject: Subject) -> float:

@@ -1,0 +1,402 @@
+"""When a zero gradient ends, and why: theorems, real gradient descent, and redrawing done by hand."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from stepzero.core.wake import NO_WAKE
+from stepzero.probe.capture import capture
+from stepzero.probe.subject import subject_of
+from stepzero.probe.wake import wake
+from tests.probe.models import CASES
+from tests.probe.observing import Net, seeded
+from tests.probe.planting import X, square, stack
+from tests.probe.sleeping import (
+    TOKENS,
+    Attends,
+    Gated,
+    Low,
+    Rezero,
+    Routed,
+    by_name,
+    causes,
+    delays,
+    gradient_after,
+    learned,
+    only_biases,
+    woken,
+    zeroed,
+)
+
+torch.manual_seed(0)  # the models below are built once, on import
+TRUNK = ("0.weight", "0.bias", "2.weight", "2.bias")
+
+
+# -- delayed --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("layers", [2, 3, 4, 5, 6])
+def test_below_zero_layers_the_first_gradient_comes_layer_by_layer(layers):
+    """Theorem 3: weight layer l of L is first touched at step L - l, so the first one at step L - 1."""
+    fact = woken(only_biases(layers))
+    expected = {
+        f"{2 * (layer - 1)}.{part}": layers - layer for layer in range(1, layers) for part in ("weight", "bias")
+    }
+    assert delays(fact) == expected
+    assert (fact.steps, fact.products, fact.blockers) == (layers - 1, (), ())
+
+
+def test_each_step_of_waiting_costs_up_to_two_decades_of_the_first_gradient():
+    sizes = by_name(woken(only_biases(5)))
+    waking = [sizes[f"{layer}.weight"].wake_size for layer in (6, 4, 2, 0)]
+    assert all(size >= 0.1 * 1e-2**step for step, size in enumerate(waking, 1))
+    assert all(later < earlier / 5 for earlier, later in zip([1.0, *waking], waking, strict=False))
+
+
+DELAYED = {
+    "zero head": (zeroed(stack(6, 8, 8, 3), "4.weight"), X, dict.fromkeys(TRUNK, 1)),
+    "adapter B": (nn.Sequential(zeroed(Low(), "B"), nn.Tanh(), nn.Linear(8, 3)), X, {"0.A": 1}),
+    "adapter A": (nn.Sequential(zeroed(Low(), "A"), nn.Tanh(), nn.Linear(8, 3)), X, {"0.B": 1}),
+    "gate of a GLU": (zeroed(Gated(), "gate.weight"), X, {"up.weight": 1, "down.weight": 1}),
+    "up of a GLU": (zeroed(Gated(), "up.weight"), X, {"gate.weight": 1, "down.weight": 1}),
+    "down of a GLU": (zeroed(Gated(), "down.weight"), X, {"gate.weight": 1, "up.weight": 1}),
+    "sigmoid GLU, both": (
+        zeroed(Gated(torch.sigmoid), "gate.weight", "up.weight"),
+        X,
+        {"gate.weight": 1, "down.weight": 1},
+    ),
+    "query": (zeroed(Attends(), "q.weight"), TOKENS, {"k.weight": 1}),
+    "key": (zeroed(Attends(), "k.weight"), TOKENS, {"q.weight": 1}),
+    "value": (zeroed(Attends(), "v.weight"), TOKENS, {"q.weight": 1, "k.weight": 1, "o.weight": 1}),
+    "output": (zeroed(Attends(), "o.weight"), TOKENS, {"q.weight": 1, "k.weight": 1, "v.weight": 1}),
+    "query and output": (
+        zeroed(Attends(), "q.weight", "o.weight"),
+        TOKENS,
+        {"v.weight": 1, "q.weight": 1, "k.weight": 2},
+    ),
+    "scalar gates": (
+        Rezero(),
+        X,
+        {f"blocks.{block}.{layer}.{part}": 1 for block in (0, 1) for layer in (0, 2) for part in ("weight", "bias")},
+    ),
+    "gain of a branch": (
+        Net(
+            lambda self, x: self.head(x + self.norm(self.fc(x))),
+            fc=nn.Linear(6, 6, bias=False),
+            norm=zeroed(nn.BatchNorm1d(6), "weight"),
+            head=nn.Linear(6, 3),
+        ),
+        X,
+        {"fc.weight": 1},
+    ),
+    "gain on the main path, then linear": (
+        zeroed(nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 3)), "1.weight"),
+        X,
+        {"0.weight": 1, "0.bias": 1, "2.weight": 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DELAYED)
+def test_delays_are_those_of_real_gradient_descent(name):
+    model, batch, expected = DELAYED[name]
+    fact = woken(model, batch)
+    assert delays(fact) == expected == learned(model, batch)
+    assert fact.products == fact.blockers == ()
+    assert not causes(fact)
+
+
+def test_a_sound_network_sleeps_nowhere():
+    fact = woken(stack(6, 8, 8, 3))
+    assert (fact.parameters, fact.steps, fact.products, fact.blockers) == ((), 0, (), ())
+
+
+# -- stuck ----------------------------------------------------------------------------------------------------------
+
+
+STUCK = {
+    "adapter A and B": (nn.Sequential(zeroed(Low(), "A", "B"), nn.Tanh(), nn.Linear(8, 3)), X, ("0.A", "0.B")),
+    "gate and up": (zeroed(Gated(), "gate.weight", "up.weight"), X, ("gate.weight", "up.weight")),
+    "gate and down": (zeroed(Gated(), "gate.weight", "down.weight"), X, ("gate.weight", "down.weight")),
+    "up and down": (zeroed(Gated(), "up.weight", "down.weight"), X, ("up.weight", "down.weight")),
+    "query and key": (zeroed(Attends(), "q.weight", "k.weight"), TOKENS, ("q.weight", "k.weight")),
+    "value and output": (zeroed(Attends(), "v.weight", "o.weight"), TOKENS, ("v.weight", "o.weight")),
+    "two layers": (zeroed(stack(6, 8, 8, 3), "2.weight", "2.bias", "4.weight"), X, ("2.weight", "4.weight")),
+    "gate and last layer": (
+        zeroed(Rezero(1), "blocks.0.2.weight", "blocks.0.2.bias"),
+        X,
+        ("alpha.0", "blocks.0.2.weight"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STUCK)
+def test_two_zero_factors_are_one_product_that_never_moves(name):
+    model, batch, factors = STUCK[name]
+    fact = woken(model, batch)
+    (product,) = fact.products
+    assert set(product.factors) == set(factors)
+    never = {each.parameter for each in fact.parameters if each.stuck}
+    assert never == {each for each, step in learned(model, batch).items() if step is None}
+    assert set(factors) <= never
+    assert set(causes(fact).values()) == {"value"}
+
+
+@pytest.mark.parametrize("name", STUCK)
+def test_drawing_one_factor_wakes_the_others_and_what_they_silence(name):
+    model, batch, factors = STUCK[name]
+    (product,) = woken(model, batch).products
+    assert max(gradient_after(model, [], batch)[each] for each in product.factors) == 0
+    woke = {each: gradient_after(model, [each], batch) for each in factors}
+    for factor, gradients in woke.items():
+        assert all(gradients[other] > 0 for other in factors if other != factor)
+    assert all(any(gradients[each] > 0 for gradients in woke.values()) for each in product.silenced)
+
+
+@pytest.mark.parametrize("name", STUCK)
+def test_stuck_is_for_adam_too(name):
+    model, batch, factors = STUCK[name]
+    model = copy.deepcopy(model)
+    optimizer = torch.optim.Adam([each for each in model.parameters() if each.requires_grad], weight_decay=0.1)
+    for _ in range(10):
+        optimizer.zero_grad()
+        square(model(batch)).backward()
+        optimizer.step()
+    assert not any(bool(model.get_parameter(factor).any()) for factor in factors)
+
+
+def test_two_products_are_two():
+    model = zeroed(Attends(), "q.weight", "k.weight", "v.weight", "o.weight")
+    products = {frozenset(product.factors) for product in woken(model, TOKENS).products}
+    assert frozenset(["v.weight", "o.weight"]) in products
+    half = nn.Sequential(zeroed(Low(), "A", "B"), nn.Tanh(), nn.Linear(8, 6), nn.Tanh(), zeroed(Low(), "A", "B"))
+    products = {frozenset(product.factors) for product in woken(half, X).products}
+    assert products == {frozenset(["0.A", "0.B"]), frozenset(["4.A", "4.B"])}
+
+
+def test_one_slot_of_an_adapter_is_enough():
+    def forward(self, x):
+        return self.base(x) + torch.einsum("sor,sri,bi->bo", self.B, self.A, x)
+
+    model = Net(forward, base=nn.Linear(6, 8).requires_grad_(False), A=seeded(3, 2, 6), B=torch.zeros(3, 8, 2))
+    model.A.data[1] = 0
+    fact = woken(model)
+    assert by_name(fact)["A"].first == ((1, 1), (None, 1), (1, 1))
+    assert by_name(fact)["B"].first == ((0, 1), (None, 1), (0, 1))
+    assert [set(product.factors) for product in fact.products] == [{"A", "B"}]
+
+
+BLOCKED = {
+    "zero layer into a ReLU": (zeroed(stack(6, 8, 8, 3, phi=nn.ReLU), "2.weight", "2.bias"), "2.weight"),
+    "zero gain into a ReLU": (
+        zeroed(nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.ReLU(), nn.Linear(8, 3)), "1.weight"),
+        "1.weight",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKED)
+def test_a_kink_at_zero_blocks_everything_and_is_named(name):
+    model, blocker = BLOCKED[name]
+    fact = woken(model)
+    never = {each for each, step in learned(model).items() if step is None}
+    assert {each.parameter for each in fact.parameters if each.stuck} == never
+    assert {one for one, _ in fact.blockers} == never
+    assert {other for _, other in fact.blockers} == {blocker}
+    after = gradient_after(model, [blocker])
+    assert all(after[each] > 0 for each in never)
+
+
+@pytest.mark.parametrize("phi", [nn.ReLU, nn.Tanh, nn.GELU])
+def test_no_blocker_is_named_that_does_not_wake(phi):
+    """Everything zero: what is said to wake a parameter does, when it alone is redrawn."""
+    model = zeroed(stack(6, 8, 8, 3, phi=phi), *TRUNK, "4.weight", "4.bias")
+    fact = woken(model)
+    assert {each.parameter for each in fact.parameters if each.stuck} == {*TRUNK, "4.weight"}
+    for one, blocker in fact.blockers:
+        assert gradient_after(model, [blocker])[one] > 0, (one, blocker)
+
+
+def test_dead_relu_units_are_stuck_and_live_ones_are_not():
+    model = stack(6, 8, 3, phi=nn.ReLU)
+    with torch.no_grad():
+        model[0].bias[:3] = -50.0
+    fact = by_name(woken(model))
+    assert fact["0.weight"].first == fact["0.bias"].first == ((None, 3), (0, 5))
+    assert causes(woken(model))["0.weight"] == "value"
+
+
+# -- rows and experts that the batch does not reach -------------------------------------------------------------------
+
+
+def test_embedding_rows_that_are_not_looked_up():
+    model = nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 3))
+    fact = by_name(woken(model, torch.tensor([[0, 1, 2], [2, 7, 1]])))
+    assert fact["0.weight"].first == ((0, 3), (None, 4), (0, 1), (None, 2))
+    assert set(fact) == {"0.weight"}
+
+
+def test_experts_that_no_sample_is_sent_to():
+    model = Routed()
+    with torch.no_grad():
+        model.router.weight.mul_(0.1)
+        model.router.bias.copy_(torch.tensor([0.0, 0.0, -50.0, 0.0]))
+    asleep = by_name(woken(model))
+    idle = {name for name, each in asleep.items() if each.stuck == each.slices and name.startswith("experts")}
+    assert idle == {f"experts.2.{layer}.{part}" for layer in (0, 2) for part in ("weight", "bias")}
+    assert not {name for name in asleep if name.startswith(("experts.0", "experts.1"))}
+
+
+# -- why ------------------------------------------------------------------------------------------------------------
+
+
+def before_norm(norm):
+    return nn.Sequential(nn.Linear(6, 8), norm, nn.Tanh(), nn.Linear(8, 3))
+
+
+ALGEBRA = {
+    "bias before batch norm": (before_norm(nn.BatchNorm1d(8)), X, {"0.bias"}),
+    "key bias": (Attends(bias=True), TOKENS, {"k.bias"}),
+    "softmax over one unit": (
+        nn.Sequential(*stack(6, 8, 1), nn.Softmax(-1)),
+        X,
+        {"0.weight", "0.bias", "2.weight", "2.bias"},
+    ),
+    "a norm over one element": (before_norm(nn.GroupNorm(8, 8)), X, {"0.weight", "0.bias", "1.weight"}),
+    "a bias in front of a subtracted mean": (
+        Net(lambda self, x: (h := self.fc(x)) - h.mean(0), fc=nn.Linear(6, 3)),
+        X,
+        {"fc.bias"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ALGEBRA)
+def test_what_changes_nothing_is_algebra(name):
+    model, batch, expected = ALGEBRA[name]
+    fact = woken(model, batch)
+    assert causes(fact) == dict.fromkeys(expected, "algebra")
+    assert all(not each.effect and not each.control for each in fact.parameters)
+    assert fact.products == fact.blockers == ()
+    assert fact.output_is_constant == (name == "softmax over one unit")
+
+
+@pytest.mark.parametrize("norm", [nn.LayerNorm(8), nn.GroupNorm(2, 8), nn.RMSNorm(8)])
+def test_a_bias_that_the_norm_does_not_take_off_is_live(norm):
+    assert woken(before_norm(norm)).parameters == ()
+
+
+CUT = {
+    "detach": lambda self, x: self.b(torch.tanh(self.a(x)).detach()),
+    "argmax": lambda self, x: self.b(F.one_hot(self.a(x).argmax(-1), 8).to(x.dtype)),
+    "round": lambda self, x: self.b(torch.round(3 * self.a(x))),
+    "sign": lambda self, x: self.b(torch.sign(self.a(x))),
+    "no_grad": lambda self, x: self.b(torch.tanh(quiet(self.a, x))),
+    "sample": lambda self, x: self.b(torch.distributions.Normal(self.a(x), 1.0).sample()),
+}
+
+
+def quiet(module, x):
+    with torch.no_grad():
+        return module(x)
+
+
+@pytest.mark.parametrize("name", CUT)
+def test_what_acts_without_a_derivative_is_cut(name):
+    model = Net(CUT[name], a=stack(6, 8), b=nn.Linear(8, 3))
+    fact = woken(model)
+    assert causes(fact) == dict.fromkeys(["a.0.weight", "a.0.bias"], "cut")
+    assert all(each.effect and not each.control for each in fact.parameters)
+
+
+def test_a_straight_through_estimator_and_a_reparameterised_sample_are_live():
+    def straight(self, x):
+        soft = self.a(x).softmax(-1)
+        hard = F.one_hot(soft.argmax(-1), 8).to(soft.dtype)
+        return self.b(hard + soft - soft.detach())
+
+    def sampled(self, x):
+        return self.b(torch.distributions.Normal(self.a(x), 1.0).rsample())
+
+    for forward in (straight, sampled):
+        assert woken(Net(forward, a=stack(6, 8), b=nn.Linear(8, 3))).parameters == ()
+
+
+@pytest.mark.parametrize(("top", "is_renormalised", "expected"), [(1, True, "cut"), (1, False, None), (2, True, None)])
+def test_a_router_whose_only_weight_is_divided_by_itself_is_cut(top, is_renormalised, expected):
+    asleep = causes(woken(Routed(top, is_renormalised=is_renormalised)))
+    assert asleep.get("router.weight") == expected
+
+
+def test_a_parameter_nobody_reads_is_unused():
+    model = Net(lambda self, x: self.b(x), b=nn.Linear(6, 3), idle=nn.Linear(3, 3))
+    fact = woken(model)
+    assert causes(fact) == dict.fromkeys(["idle.weight", "idle.bias"], "unused")
+    assert not any(each.has_gradient or each.first for each in fact.parameters)
+
+
+def test_frozen_parameters_are_not_looked_at():
+    model = zeroed(stack(6, 8, 8, 3), "2.weight", "2.bias", "4.weight")
+    model[0].requires_grad_(False)
+    assert not {"0.weight", "0.bias"} & set(by_name(woken(model)))
+
+
+def test_a_loss_that_is_blind_behind_a_norm_is_no_fault_of_the_network():
+    model = nn.Sequential(*stack(6, 8, 8), nn.LayerNorm(8))
+    assert woken(model, X, lambda output: output.sum()).parameters == ()
+
+
+# -- models that refuse, and models left alone ------------------------------------------------------------------------
+
+
+def test_a_gradient_that_is_not_finite_is_not_judged():
+    model = Net(lambda self, x: self.b(x) * torch.tensor(float("nan")), b=nn.Linear(6, 3))
+    subject = subject_of(model, X, square)
+    fact = wake(subject, capture(subject))
+    assert not fact.ran
+    assert "not finite" in fact.reason
+
+
+def test_a_model_that_fails_in_float64_gives_a_reason():
+    def forward(self, x):
+        h = self.a(x)
+        assert h.dtype == torch.float32, "float32 only"
+        return h
+
+    subject = subject_of(Net(forward, a=nn.Linear(6, 3)), X, square)
+    fact = wake(subject, capture(subject))
+    assert not fact.ran
+    assert "float32 only" in fact.reason
+    assert fact != NO_WAKE
+
+
+def test_the_model_is_bit_identical_afterwards():
+    model = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 3))
+    nn.init.zeros_(model[3].weight)
+    model[0].weight.grad = torch.ones(8, 6)
+    before = {name: each.clone() for name, each in model.state_dict().items()}
+    state = torch.get_rng_state()
+    woken(model)
+    assert all(torch.equal(each, before[name]) for name, each in model.state_dict().items())
+    assert torch.equal(model[0].weight.grad, torch.ones(8, 6))
+    assert model[0].bias.grad is None
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_two_runs_say_the_same():
+    model = only_biases(4, nn.ReLU)
+    assert woken(model) == woken(model)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_no_case_of_the_zoo_of_forwards_is_stuck(name):
+    model, batch, loss = CASES[name]()
+    subject = subject_of(model, batch, loss)
+    fact = wake(subject, capture(subject))
+    assert fact.ran, fact.reason
+    whole = [each.parameter for each in fact.parameters if each.cause == "value" and each.stuck == each.slices]
+    assert whole == []
+    assert fact.products == ()
