@@ -1,5 +1,7 @@
 """Certificates of plain stacks agree with the probe, and with what was planted."""
 
+import itertools
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -10,7 +12,7 @@ from stepzero.probe.stack import certificate, stages_of, static_twins
 
 def stack(*widths: int, phi: type[nn.Module] = nn.Tanh) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after, dtype=torch.float64), phi()]
     return nn.Sequential(*layers[:-1])
 
