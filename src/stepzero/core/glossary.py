@@ -24,7 +24,7 @@ class Word:
 def words(limits: Limits | None = None) -> dict[str, Word]:
     """Return every word by its name, with the numbers of ``limits`` (by default those that ship)."""
     numbers = limits or Limits()
-    return {word.name: word for word in (*_units(numbers), *_symmetry(numbers), *_gradients(), *_scales())}
+    return {word.name: word for word in (*_units(numbers), *_symmetry(numbers), *_gradients(), *_methods(), *_scales())}
 
 
 def _units(limits: Limits) -> tuple[Word, ...]:
@@ -135,6 +135,18 @@ def _gradients() -> tuple[Word, ...]:
             ("SZ701",),
         ),
         Word(
+            "unused",
+            "A parameter is unused when no path leads from it to the loss in this forward pass: autograd gives None.",
+            "A fact, without a limit. Whether it matters depends on intent: a second head may be unused in this call.",
+            "A parameter with a gradient of zero is used.",
+            ("SZ405",),
+        ),
+    )
+
+
+def _methods() -> tuple[Word, ...]:
+    return (
+        Word(
             "idiom",
             "A start that looks like a fault and is meant: a zero last layer of a branch, a zero head, one zero factor "
             "of an adapter, tied weights, a bias that holds a prior. The report lists those it accepted, and why.",
@@ -160,13 +172,6 @@ def _gradients() -> tuple[Word, ...]:
             "updates. Past the second step this takes float64.",
             "It foretells which weights can move, not how far training gets.",
             ("SZ402", "SZ403", "SZ404", "SZ701"),
-        ),
-        Word(
-            "unused",
-            "A parameter is unused when no path leads from it to the loss in this forward pass: autograd gives None.",
-            "A fact, without a limit. Whether it matters depends on intent: a second head may be unused in this call.",
-            "A parameter with a gradient of zero is used.",
-            ("SZ405",),
         ),
     )
 
