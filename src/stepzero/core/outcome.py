@@ -55,8 +55,8 @@ class Accepted:
     """Something that looks like a fault and is meant: which idiom it is, and the evidence that it does no harm."""
 
     idiom: str
-    """identity branch | low-rank adapter | zero head | uniform attention | zero offsets | even gate | stored offset |
-    prior bias | gate bias | tied weights | frozen copy | padding row."""
+    """identity branch | low-rank adapter | zero head | zero token | uniform attention | zero offsets | even gate |
+    stored offset | prior bias | gate bias | tied weights | frozen copy | padding row."""
     where: tuple[str, ...]
     """Parameter paths; several when the idiom holds them together (tied weights)."""
     why: str

@@ -9,10 +9,8 @@ from stepzero.core.trace import Graph, Operation, TensorFact, Trace
 from stepzero.measure import cells
 from stepzero.measure.biases import bias_use, offsets
 from stepzero.measure.gates import is_gate
+from stepzero.measure.heads import loss_per_target
 from stepzero.measure.uses import live_inputs
-
-_LOSSES = {"binary_cross_entropy_with_logits": math.log(2.0), "binary_cross_entropy": math.log(2.0)}
-"""Loss of the guess that knows nothing, where the Trace does not name it."""
 
 
 def accepted(trace: Trace, limits: Limits) -> Iterator[Accepted]:
@@ -20,26 +18,31 @@ def accepted(trace: Trace, limits: Limits) -> Iterator[Accepted]:
     facts, graph = {fact.name: fact for fact in trace.parameters}, Graph(trace)
     said: set[str] = set()
     for operation in trace.operations:
-        for entry in (*_prior(trace, operation, facts, limits), *_gate(graph, operation, facts, limits)):
+        for entry in (*_prior(graph, operation, facts, limits), *_gate(graph, operation, facts, limits)):
             if entry.where[0] not in said:
                 said.add(entry.where[0])
                 yield entry
 
 
-def _prior(trace: Trace, operation: Operation, facts: dict[str, TensorFact], limits: Limits) -> Iterator[Accepted]:
+def _prior(graph: Graph, operation: Operation, facts: dict[str, TensorFact], limits: Limits) -> Iterator[Accepted]:
     """The bias of the logits, when it outweighs what the weights bring and lowers the first loss."""
     use = bias_use(operation)
     fact = facts.get(use.parameter) if use is not None else None
     if operation.role not in ("head", "bias") or fact is None or not _is_live(fact):
         return
-    loss = _loss_behind(trace, operation)
-    value = loss.attributes.get("value") if loss is not None else None
-    if loss is None or not isinstance(value, float) or loss.attributes.get("reduction") != "mean":
-        return
-    guess = _LOSSES.get(loss.name, trace.loss.reference if trace.loss.operation == loss.index else None)
-    if guess is not None and value < guess and _dominates(trace, operation, facts, limits):
+    loss = _loss_behind(graph, operation)
+    value, guess = (loss_per_target(loss), _guess(loss)) if loss is not None else (None, None)
+    if value is not None and guess is not None and value < guess and _dominates(graph.trace, operation, facts, limits):
         why = f"the first loss is {value:.3g} with it, and {guess:.3g} for a guess that knows no frequencies"
         yield Accepted("prior bias", (fact.name,), f"{why}; live at step 0")
+
+
+def _guess(loss: Operation) -> float | None:
+    """Loss of the guess that knows nothing: ln K, ln 2 for yes or no; None for losses that have none."""
+    if loss.name.startswith("binary_cross_entropy"):
+        return math.log(2.0)
+    classes = loss.attributes.get("num_classes")
+    return math.log(classes) if isinstance(classes, int) and classes > 1 else None
 
 
 def _dominates(trace: Trace, operation: Operation, facts: dict[str, TensorFact], limits: Limits) -> bool:
@@ -51,11 +54,11 @@ def _dominates(trace: Trace, operation: Operation, facts: dict[str, TensorFact],
     return loud > limits.bias_share * len(found.bias)
 
 
-def _loss_behind(trace: Trace, operation: Operation) -> Operation | None:
+def _loss_behind(graph: Graph, operation: Operation) -> Operation | None:
     """The loss that reads the result as its logits, through views."""
     queue = [operation.index]
     for index in queue:
-        for reader in (other for other in trace.operations[index + 1 :] if index in other.inputs):
+        for reader in (graph.trace.operations[other] for other in graph.readers[index]):
             if reader.kind == "loss":
                 return reader
             if reader.kind in ("view", "dropout") or reader.role == "bias":

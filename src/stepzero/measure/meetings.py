@@ -13,7 +13,7 @@ is the output; joined: stands beside a signal; constant: is the same for every s
 
 _THROUGH = frozenset(["view", "dropout"])
 _TIMES = frozenset(["multiply", "product", "weighted"])
-_SAMPLES = frozenset(["grid_sample", "deform_conv2d"])
+_SAMPLES = frozenset(["grid_sample", "grid_sampler", "deform_conv2d"])
 
 
 class ZeroPaths:
@@ -22,11 +22,11 @@ class ZeroPaths:
     def __init__(self, trace: Trace) -> None:
         self.graph = Graph(trace)
         self.facts = {fact.name: fact for fact in trace.parameters}
-        self._read = readings(trace)
+        self.read = readings(trace)
 
     def starts(self, fact: TensorFact) -> list[tuple[Operation, ParameterUse]]:
         """Where the parameter meets the batch; where it is prepared, when that is recorded only."""
-        read = self._read.get(fact.name, [])
+        read = self.read.get(fact.name, [])
         return [each for each in read if each[0].from_input] or read[:1]
 
     def meetings(self, fact: TensorFact) -> set[Meeting]:
@@ -83,8 +83,6 @@ class ZeroPaths:
             return "stream" if use.slot in ("table", "operand") else "logits"
         if operation.kind == "join":
             return "joined"
-        if self._is_read_as_places(operation.index):
-            return "offsets"
         return self._alone(operation)
 
     def _meeting(self, reader: Operation, source: int, zero: set[int]) -> Meeting:
@@ -93,14 +91,22 @@ class ZeroPaths:
         if reader.kind == "add":
             return self._sum(reader, zero)
         if reader.kind == "attention":
-            return "logits" if reader.inputs.index(source) < 2 else "stream"  # query, key, value, mask
+            return "logits" if self._is_query_or_key(reader, source) else "stream"
         if reader.kind == "join":
             return "joined"
         if (reader.name in _SAMPLES or reader.kind == "weighted") and reader.inputs[0] not in zero:
             return "offsets"
+        if reader.kind in ("weighted", "norm", "product"):
+            return "constant"
         if reader.kind == "softmax" and not is_last(self.graph, reader.index):
             return "logits"
         return self._alone(reader)
+
+    def _is_query_or_key(self, attention: Operation, source: int) -> bool:
+        """Told by place, and from a mask by width, for inputs that are the same are listed once."""
+        widths = [self.graph.trace.operations[index].shape[-1:] for index in attention.inputs]
+        place = attention.inputs.index(source)
+        return place == 0 or (place == 1 and widths[1] == widths[0])
 
     def _sum(self, reader: Operation, zero: set[int]) -> Meeting:
         if not zero.issuperset(reader.inputs):
@@ -109,6 +115,8 @@ class ZeroPaths:
 
     def _alone(self, reader: Operation) -> Meeting:
         """One signal that is not zero, though all it was computed from is: 1 + 0, exp(0), sigmoid(0), a bias."""
+        if self._is_read_as_places(reader.index):
+            return "offsets"
         if is_gate(self.graph, reader.index) and not self._is_contracted(reader.index):
             return "factor" if reader.forward is not None and reader.forward.rms == 1.0 else "gate"
         return "loss" if is_last(self.graph, reader.index) else "constant"

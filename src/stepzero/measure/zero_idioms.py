@@ -8,7 +8,7 @@ from stepzero.core.symmetry import FOREVER
 from stepzero.core.trace import Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure import adapters, copies, sleepers
 from stepzero.measure.meetings import Meeting, ZeroPaths
-from stepzero.measure.uses import live_inputs
+from stepzero.measure.uses import LOOKUPS, live_inputs
 from stepzero.measure.words import agree, listed
 
 _HARMLESS: frozenset[Meeting] = frozenset(["stream", "factor", "gate", "logits", "offsets", "loss", "weight"])
@@ -60,9 +60,10 @@ class Zeros:
             yield self._said("stored offset", fact, "the gain is computed from it and is 1 where it is 0")
             return
         met = self.paths.meetings(fact)
-        if not met or not met <= _HARMLESS:
-            return
-        yield from self._by_meeting(fact, operation, use, met)
+        if "joined" in met and (operation.kind == "join" or not operation.from_input):
+            yield self._said("zero token", fact, "it stands beside other tokens and is learnt from nothing")
+        elif met and met <= _HARMLESS:
+            yield from self._by_meeting(fact, operation, use, met)
 
     def _by_meeting(
         self, fact: TensorFact, operation: Operation, use: ParameterUse, met: set[Meeting]
@@ -76,7 +77,7 @@ class Zeros:
         elif met & {"stream", "weight"} or (met <= {"factor", "loss"} and "factor" in met):
             yield self._said("identity branch", fact, _started_as(operation, use, met))
         elif "logits" in met:
-            yield self._said("uniform attention", fact, "zero logits weigh alike what is not alike")
+            yield self._said("uniform attention", fact, "zero logits give every choice the same weight")
         elif "offsets" in met:
             yield self._said("zero offsets", fact, "what is read with them is read at its own place")
         elif "gate" in met:
@@ -88,11 +89,12 @@ class Zeros:
         return Accepted(idiom, (fact.name,), f"{why}; {self.when(fact)}")
 
     def _is_table(self, fact: TensorFact) -> bool:
-        return any(use.slot == "table" for _, use in self.paths.starts(fact))
+        """Whether rows are looked up: those that this batch does not ask for have no gradient, and need none."""
+        return any(use.slot == "table" or operation.name in LOOKUPS for operation, use in self.paths.read[fact.name])
 
     def _behind(self, fact: TensorFact) -> int:
         """Virtual steps until the last of what the zero holds back has woken."""
-        roots = {operation.index for operation, _ in self.paths.starts(fact)}
+        roots = {operation.index for operation, _ in self.paths.starts(fact) if operation.kind != "add"}
         upstream = (self.trace.operations[index] for index in self.paths.graph.upstream(roots))
         names = {use.parameter for operation in upstream for use in operation.uses} - {fact.name}
         return max((self._wakes[name].delay for name in names if name in self._wakes), default=0)
@@ -123,7 +125,7 @@ def _started_as(operation: Operation, use: ParameterUse, met: set[Meeting]) -> s
     """What holds the branch shut, in words."""
     if "factor" in met:
         return "it multiplies by exactly 1 or adds exactly 0"
-    if not operation.from_input or use.slot == "table":
+    if not operation.from_input or use.slot in ("table", "operand"):
         return "a table of zeros adds exactly 0"
     holder = {"norm": "the gain of its last norm", "weighted": "its last layer"}.get(operation.kind, "its factor")
     return f"{holder} is 0, so the branch adds exactly 0 to its stream"

@@ -26,6 +26,11 @@ def stuck_parameter(trace: Trace, _: Limits) -> Verdict:
     The optimizer multiplies nothing by something: the parameter keeps its value for ever, and so does everything that
     waits behind it.
 
+    It is the second way in which zero weights fail where zero biases do not. The gradient of a weight is what comes in
+    times the error that comes back. With all weights and biases zero and an activation that maps 0 to 0, no signal
+    comes in and no error gets through: only the last bias learns, which is to say the class frequencies. The gradient
+    of a bias is the error alone, whatever its value, so a zero bias blocks nothing.
+
     When it is fine
     ---------------
     Zeros that wake by themselves are SZ403. Rows and experts that this batch does not reach are not judged. A bias in

@@ -23,6 +23,11 @@ def dead_product(trace: Trace, _: Limits) -> Verdict:
     The gradient of each factor is multiplied by the other one. With one zero factor the zero moves first and wakes the
     rest; with two, both gradients are exactly zero, and no learning rate, weight decay or number of steps changes it.
 
+    This is what zeros of different layers can do to each other. Copies are a matter of one layer: layers that start
+    equal part at the first step, since each reads another signal. Weights of layers in a row are multiplied, and two
+    zeros hold each other fast. Biases are added, never multiplied with another parameter of their own layer: they may
+    all be zero as long as the weights are not.
+
     When it is fine
     ---------------
     One zero factor (adapter B alone, zero head, zero gate on a random branch) is a start that wakes: SZ403. Two zero
