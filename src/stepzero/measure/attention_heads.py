@@ -28,9 +28,18 @@ def head_width(trace: Trace, parameter: str) -> int:
 
 
 def _width(trace: Trace, reader: Operation) -> int:
-    """Last axis of the first operand, when it has heads on axis 1 as the result has."""
-    first = trace.operations[reader.inputs[0]].shape if reader.inputs else ()
-    return first[-1] if len(first) == len(reader.shape) == 4 and first[1] == reader.shape[1] > 1 else 0
+    """Last axis of the first operand, or of the result where that operand is attention weights; heads on axis 1."""
+    first = trace.operations[reader.inputs[0]] if reader.inputs else None
+    if first is None or not (len(first.shape) == len(reader.shape) == 4 and first.shape[1] == reader.shape[1] > 1):
+        return 0
+    return reader.shape[-1] if _are_weights(trace, first) else first.shape[-1]
+
+
+def _are_weights(trace: Trace, operation: Operation) -> bool:
+    """Whether a softmax made it, through views and dropout."""
+    while operation.kind in ("view", "dropout") and len(operation.inputs) == 1:
+        operation = trace.operations[operation.inputs[0]]
+    return operation.kind == "softmax"
 
 
 def are_heads(trace: Trace, parameter: str, found: list[UnitBlock]) -> bool:
