@@ -27,6 +27,8 @@ agree to their own rounding only."""
 _DEAD = 1e-13
 """Of the largest gradient anywhere: less than rounding leaves of a cancelled sum."""
 _WAKING_STEPS = 4
+_PATTERN = 8
+"""Values; a draw of more than a few numbers has more, also in bfloat16."""
 
 
 @dataclass
@@ -319,7 +321,7 @@ def _prints(visits: list[Visit], largest: float, step: int) -> Prints | None:
 
 
 def siblings(replica: Replica) -> Iterator[Siblings]:
-    """Weights in different storage with equal content that is not constant."""
+    """Weights in different storage with equal content that was drawn: neither constant nor a pattern."""
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, each in replica.parameters.items():
         if each.dim() < 2 or each.numel() < 2 or bool((each == each.flatten()[0]).all()):
@@ -330,5 +332,10 @@ def siblings(replica: Replica) -> Iterator[Siblings]:
     for names in groups.values():
         first = replica.parameters[names[0]]
         equal = [name for name in names if torch.equal(replica.parameters[name], first)]
-        if len(equal) > 1:
+        if len(equal) > 1 and not _is_pattern(first):
             yield Siblings(tuple(equal), any(name not in replica.trainable for name in equal))
+
+
+def _is_pattern(tensor: Tensor) -> bool:
+    """Identities, fixed kernels, masks: many entries and few values."""
+    return tensor.detach().unique().numel() <= min(_PATTERN, tensor.numel() // 2)
