@@ -338,4 +338,5 @@ def siblings(replica: Replica) -> Iterator[Siblings]:
 
 def _is_pattern(tensor: Tensor) -> bool:
     """Identities, fixed kernels, masks: many entries and few values."""
-    return tensor.detach().unique().numel() <= min(_PATTERN, tensor.numel() // 2)
+    values: Tensor = tensor.detach().unique()
+    return values.numel() <= min(_PATTERN, tensor.numel() // 2)
