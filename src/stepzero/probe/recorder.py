@@ -182,6 +182,8 @@ class Recorder(TorchFunctionMode):
         shapes = {id(operand): shape_of(operand) for operand, node in known if node.views}
         source = _source(known)
         result = func(*args, **kwargs)
+        if spec.kind == "dropout" and not spec.is_inplace and any(result is operand for operand in operands):
+            result = result.view_as(result)  # turned off it returns its input, and would leave no trace
         outputs = [result] if isinstance(result, Tensor) else list(flat_tensors([result]))
         if not outputs and spec.is_inplace and isinstance(args[0], Tensor):
             outputs = [args[0]]  # x[...] = y returns nothing
