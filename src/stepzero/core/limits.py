@@ -49,6 +49,16 @@ class Limits:
     outlier_max_kurtosis_z: float = limit(
         30.0, unit="standard deviations", source="beyond this no light-tailed law of 1e12 elements reaches (SZ103)"
     )
+    fan_factor: float = limit(
+        1.4,
+        unit="factor of the standard deviation",
+        source="misread fans that differ by less than two do no harm (SZ313)",
+    )
+    fan_margin: float = limit(
+        0.06,
+        unit="relative half width",
+        source="three laws hit a number between 0.01 and 1 by chance in 8 % of cases (SZ313)",
+    )
     law_factor: float = limit(
         2.0, unit="factor", source="the smallest that reaches a drift of 100 inside seven layers (SZ302)"
     )
@@ -138,6 +148,11 @@ class Limits:
         unit="standard deviations",
         source="without its bias the unit is on at 16 % of positions or more: 32 off have a chance of 0.4 % (SZ602)",
     )
+    periodic_inputs: float = limit(4, unit="inputs", source="more are encoded already (SZ320)")
+    periodic_phase: float = limit(
+        1.5707963, unit="radians", source="pi / 2: a standard deviation of half of half a period (SZ320)"
+    )
+    periodic_min_rows: float = limit(8, unit="positions", source="a spread needs several points (SZ320)")
     cone_dimensions: float = limit(
         3, unit="inputs", source="in four dimensions lines through the origin no longer cover the data (SZ608)"
     )

@@ -15,3 +15,9 @@ def agree(names: Sequence[str], verb: str) -> str:
     """The verb in the number of its subject: 'gets' for one name, 'get' for several."""
     irregular = {"have": "has", "are": "is"}
     return verb if len(names) > 1 else irregular.get(verb, verb + "s")
+
+
+def some(names: Sequence[str], most: int = 3) -> str:
+    """'a, b, c and 2 more'."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

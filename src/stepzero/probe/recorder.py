@@ -21,7 +21,7 @@ from stepzero.probe import settings, units, views
 from stepzero.probe.nodes import Node, Record, View
 from stepzero.probe.restore import Guard
 from stepzero.probe.rewrites import Rewrites
-from stepzero.probe.sampler import Sampler
+from stepzero.probe.sampler import Measured, Sampler
 from stepzero.probe.uses import describe, flat_tensors, shape_of
 from stepzero.probe.vocabulary import CREATORS, DROPOUTS, Spec, spec_of
 
@@ -61,6 +61,7 @@ class Recorder(TorchFunctionMode):
         self._visits: dict[tuple[str, str], int] = {}
         self._largest: dict[Any, float] = {}
         self._kept: list[Tensor] = []
+        self._weighed: tuple[Tensor | None, Measured | None] = (None, None)
         # Tensors that outlive the pass carry no mark: where they came from is kept here, by identity.
         for tensor in _lasting(model):
             self._sources[id(tensor)] = None
@@ -309,8 +310,11 @@ class Recorder(TorchFunctionMode):
                 with torch._C.DisableTorchFunction():
                     if record.kind in _BY_UNIT:
                         record.backward = self.sampler.take(gradient, plan, is_forward=False)
-                    else:
+                    elif gradient is not self._weighed[0]:
                         record.backward = self.sampler.weigh(gradient, plan)
+                        self._weighed = (gradient, record.backward)
+                    else:  # a sum hands one gradient to all its terms
+                        record.backward = self._weighed[1]
 
         tensor.register_hook(arrive)
 

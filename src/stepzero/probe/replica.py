@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from stepzero.core.errors import StepzeroError
 from stepzero.probe.build import parts
 from stepzero.probe.capture import eager, set_modes
-from stepzero.probe.double import Double, widened
+from stepzero.probe.double import Double, Leaky, widened
 from stepzero.probe.loss import loss_of, main_output
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything, without_collection
 from stepzero.probe.subject import Subject, copied_batch, unwrapped
@@ -49,6 +49,8 @@ class Replica:
         self._buffers = {name: each.detach().clone() for name, each in self.model.named_buffers()}
         true = widened(copied_batch(subject))
         self._batches = (true, _resampled(true, subject.seed))
+        self.is_leaky = False
+        """Run rectifiers with a leak, to see units that are switched off on both batches."""
 
     def run(self, batch: int = 0, *, watch: Any = None, loss_only: bool = False) -> tuple[Gradients, Tensor]:
         """Forward and backward on batch 0 (true) or 1 (random); returns gradients by name and the main output.
@@ -97,6 +99,17 @@ class Replica:
         dense = [each.to_dense() if each is not None and each.layout != torch.strided else each for each in found]
         return dict(zip(names, dense, strict=True))
 
+    def forward(self, watch: Any) -> None:
+        """Run forward on the true batch under ``watch``, without derivatives unless the model takes some itself."""
+        try:
+            with self._running() as stack, torch.no_grad():
+                stack.enter_context(watch)
+                self._called(0, watch)
+        except ReplicaError:
+            with self._running() as stack:
+                stack.enter_context(watch)
+                self._called(0, watch)
+
     def output(self, batch: int = 0) -> Tensor:
         """Main output of the model; derivatives are on, since a forward may take some of its own."""
         with self._running():
@@ -124,11 +137,14 @@ class Replica:
         """The copy's parameters as they are now."""
         return {name: each.detach().clone() for name, each in self.parameters.items()}
 
-    def _scalar(self, batch: int, watch: Any, *, loss_only: bool = False) -> tuple[Any, Tensor]:
+    def _called(self, batch: int, watch: Any) -> Any:
         args, kwargs = copy.deepcopy(self._batches[batch])
         for index, tensor in enumerate(flat_tensors((*args, *kwargs.values()) if watch is not None else ())):
             watch.add_input(f"args[{index}]", tensor)
-        output = self.model(*args, **kwargs)
+        return self.model(*args, **kwargs)
+
+    def _scalar(self, batch: int, watch: Any, *, loss_only: bool = False) -> tuple[Any, Tensor]:
+        output = self._called(batch, watch)
         scalar = _cotangents(output, self._subject.seed + batch)
         if batch == 0 or _has_own_loss(output):
             value, _ = loss_of(output, self._subject.loss, widened(self._subject.target), self._subject.seed)
@@ -145,6 +161,8 @@ class Replica:
             torch.set_default_dtype(torch.float64)  # noqa: TID251 - inside preserved_state
             seed_everything(self._subject.seed)
             stack.enter_context(Double())
+            if self.is_leaky:
+                stack.enter_context(Leaky())
             try:
                 yield stack
             except StepzeroError:

@@ -32,6 +32,8 @@ from stepzero.rules.signal.residual_growth import residual_growth
 from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.sharp_attention import sharp_attention
 from stepzero.rules.signal.signal_drift import signal_drift
+from stepzero.rules.signal.slow_periodic_features import slow_periodic_features
+from stepzero.rules.signal.wrong_fan import wrong_fan
 from stepzero.rules.structure.dead_product import dead_product
 from stepzero.rules.symmetry.constant_weight import constant_weight
 from stepzero.rules.symmetry.equal_rows import equal_rows
@@ -63,7 +65,9 @@ ALL: tuple[Rule, ...] = (
     sharp_attention,
     residual_growth,
     norm_off_identity,
+    wrong_fan,
     narrow_deep_stack,
+    slow_periodic_features,
     gradient_drift,
     stuck_parameter,
     delayed_parameter,

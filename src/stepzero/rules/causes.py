@@ -25,6 +25,7 @@ _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ602": ("SZ303", "SZ305", "SZ401", "SZ402", "SZ507", "SZ601"),
     "SZ601": ("SZ303", "SZ305", "SZ306", "SZ401"),
     "SZ310": ("SZ301", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
+    "SZ313": ("SZ301", "SZ302", "SZ303", "SZ305", "SZ307", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ302": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ308": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ301": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
@@ -36,8 +37,9 @@ _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ406": ("SZ405",),
 }
 """What each code can bring about."""
-_DEEPEST = ("SZ102", "SZ302")
-"""Come first in their family: never-written memory explains what the memory holds, a wrong scale what it does."""
+_DEEPEST = ("SZ102", "SZ313", "SZ302")
+"""Come first in their family, in this order: never-written memory explains what the memory holds, a misread fan the
+scale, a wrong scale what it does."""
 
 
 Vanished = Mapping[str, frozenset[str]]
@@ -75,11 +77,11 @@ def _as_loud_as_its_worst(finding: Finding, explained: Sequence[Finding]) -> Fin
     return finding if worst.severity == finding.severity else replace(finding, severity=worst.severity)
 
 
-def _rank(finding: Finding) -> tuple[int, bool, int, int, str]:
+def _rank(finding: Finding) -> tuple[int, int, int, int, str]:
     family = int(finding.code[2])
     place = ORDER.index(family) if family in ORDER else len(ORDER)
-    is_surface = finding.code not in _DEEPEST
-    return place, is_surface, RANK[finding.severity], finding.operation or 0, finding.code
+    depth = _DEEPEST.index(finding.code) if finding.code in _DEEPEST else len(_DEEPEST)
+    return place, depth, RANK[finding.severity], finding.operation or 0, finding.code
 
 
 def _explains(graph: Graph, root: Finding, finding: Finding) -> bool:

@@ -93,3 +93,13 @@ def test_classifiers_and_routers_are_silent():
             return self.head(self.route(x).softmax(-1))
 
     assert severities("SZ307", Router(), X) == []
+
+
+def test_cosine_attention_at_its_usual_temperature_is_silent():
+    class Cosine(Attention):
+        def forward(self, x):
+            q, k, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.q, self.k, self.v))
+            scores = 10.0 * F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT
+            return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+    assert severities("SZ307", Cosine(), X) == []

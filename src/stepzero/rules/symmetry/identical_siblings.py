@@ -5,6 +5,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.measure import blocks, siblings
+from stepzero.measure.words import some
 
 
 @rule("SZ207", "identical-siblings", tier=1, needs=("symmetry",))
@@ -88,7 +89,7 @@ def identical_siblings(trace: Trace, _: Limits) -> Verdict:
 
 
 def _finding(paths: tuple[str, ...], names: tuple[str, ...], severity: Severity, words: str) -> Finding:
-    listed = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
+    listed = some(paths)
     return Finding(
         code="SZ207",
         name="identical-siblings",

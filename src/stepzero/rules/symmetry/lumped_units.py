@@ -27,6 +27,9 @@ def lumped_units(trace: Trace, _: Limits) -> Verdict:
     matrix of rank one can have rows that are all different. A vector of biases has rank one or none whatever it holds.
     What counts is how many different units there are, and responses and gradients together count them.
 
+    All this holds in exact arithmetic: rounding tells such units apart by 1e-7 or less a step, and behind a norm, where
+    small differences grow, a few hundred steps can part them.
+
     When it is fine
     ---------------
     Averaging and pooling written as fixed matrices have no gradient and are not looked at. Updates that are nonlinear
