@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.measure.updates import extreme_updates
+from stepzero.core.trace import OptimizerFact
+from stepzero.measure.updates import breaks_sums, extreme_updates, is_adaptive
 
 
 def test_ratio_of_the_first_step_to_the_weight():
@@ -22,3 +25,23 @@ def test_zero_and_frozen_weights_have_none():
     nn.init.zeros_(model.weight)
     model.bias.requires_grad_(False)
     assert extreme_updates(trace(model, torch.randn(16, 8)), ["weight", "bias"], 0.01) is None
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "adaptive", "said"),
+    [
+        (OptimizerFact(), False, ""),
+        (OptimizerFact("SGD", coupled_decay=0.1), False, ""),
+        (OptimizerFact("Adam", is_adaptive=True), True, ""),
+        (OptimizerFact("AdamW", is_adaptive=True), True, ""),
+        (
+            OptimizerFact("Adam", is_adaptive=True, coupled_decay=0.1),
+            True,
+            "Adam with weight decay 0.1 in the gradient",
+        ),
+    ],
+)
+def test_sums_part_only_where_decay_meets_a_division_by_the_gradient(optimizer, adaptive, said):
+    """The table of theorem 2: coupled decay breaks lumped units under Adam, and not under gradient descent."""
+    seen = replace(trace(nn.Linear(8, 4), torch.randn(16, 8)), optimizer=optimizer)
+    assert (is_adaptive(seen), breaks_sums(seen)) == (adaptive, said)

@@ -18,8 +18,8 @@ X = seeded(24, 6)
 
 def square(output: Tensor) -> Tensor:
     """A loss that tells all outputs and samples apart."""
-    draw = torch.Generator().manual_seed(9)
-    target = torch.randn(output.shape, generator=draw, dtype=torch.float32)  # whatever the default kind is
+    places = torch.arange(output.numel(), dtype=torch.float64)
+    target = (0.737 * places.square()).sin().view(output.shape)
     return (output - target.to(output.dtype)).square().mean()
 
 

@@ -145,7 +145,7 @@ def test_dropout_and_eval_mode_are_said() -> None:
     model, batch, loss = CASES["mlp"]()
     trace = traced(model, batch, loss)
     assert "dropout off" in trace.conditions
-    assert names(trace) == ["linear", "tanh", "linear"]
+    assert names(trace) == ["linear", "tanh", "dropout", "linear"]
     assert any("eval mode" in said for said in traced(model.eval(), batch, loss).conditions)
     assert traced(nn.Linear(8, 2), batch).conditions == ()
 

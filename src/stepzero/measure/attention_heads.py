@@ -15,7 +15,7 @@ def head_groups(trace: Trace, parameter: str, found: list[UnitBlock]) -> list[tu
     Empty when nothing downstream splits the units into heads, or when the blocks do not pair whole heads.
     """
     block_of = {unit: index for index, block in enumerate(found) for unit in block.members[0].units}
-    for width in sorted(set(_widths(trace, parameter)), reverse=True):
+    for width in head_widths(trace, parameter):
         groups: dict[tuple[int, ...], list[int]] = {}
         for head in sorted({unit // width for unit in block_of}):
             units = range(head * width, (head + 1) * width)
@@ -32,14 +32,19 @@ def head_count(trace: Trace, parameter: str, found: list[UnitBlock]) -> int:
     """Heads that the weight's units make up, at the width of `head_groups`."""
     units = next((width.units for width in trace.symmetry.widths if width.parameter == parameter), 0)
     groups = head_groups(trace, parameter, found)
-    for width in sorted(set(_widths(trace, parameter)), reverse=True):
+    for width in head_widths(trace, parameter):
         if groups and units % width == 0 and max(head for heads in groups for head in heads) < units // width:
             return units // width
     return 0
 
 
+def head_widths(trace: Trace, parameter: str) -> list[int]:
+    """Units a head in the ways in which the weight's units are split into heads, the widest first."""
+    return sorted(set(_widths(trace, parameter)), reverse=True)
+
+
 def _widths(trace: Trace, parameter: str) -> Iterator[int]:
-    """Units a head, wherever a view splits the units of the weight: a last axis that with another makes them up."""
+    """Wherever a view splits the units of the weight: a last axis that with another makes them up."""
     graph = Graph(trace)
     for operation, _ in readings(trace).get(parameter, []):
         if operation.unit_axis is None:

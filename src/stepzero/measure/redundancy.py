@@ -77,12 +77,12 @@ def parallel_groups(vectors_UN: Tensor, tolerance: float) -> list[list[int]]:
 
 
 def twin_groups(rows_UN: Tensor) -> list[list[int]]:
-    """Groups of two or more rows of a [U, N] matrix that are equal, element by element."""
+    """Groups of two or more rows of a [U, N] matrix that are equal, element by element, in index order."""
     projected = _projected(rows_UN)
     groups = []
     for group in equal_groups(projected, 16 * torch.finfo(torch.float64).eps):
         groups += _exactly_equal(rows_UN, group)
-    return groups
+    return sorted(groups)
 
 
 def _projected(rows_UN: Tensor) -> Tensor:

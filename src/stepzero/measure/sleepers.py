@@ -126,7 +126,10 @@ def live_zeros(trace: Trace) -> list[str]:
 
 
 def slow_weights(trace: Trace) -> dict[str, int]:
-    """Weights two or more steps away behind zero layers in a row, on a path that carries nothing of the input."""
+    """Weights two or more steps away behind zero layers in a row, on a path that carries nothing of the input.
+
+    Some units may never wake: behind a ReLU those with a bias of 0 or less.
+    """
     zero = {fact.name for fact in trace.parameters if fact.is_zero}
     if not any(_reads_a_constant(trace, operation) for operation in _readers_of(trace, zero)):
         return {}

@@ -14,6 +14,8 @@ from stepzero.measure.redundancy import equal_groups, parallel_groups
 from stepzero.probe.fingerprints import UnitRecorder, Visit
 from stepzero.probe.replica import Replica
 
+_PATTERN = 8
+"""Values; a draw of more than a few numbers has more, also in bfloat16."""
 DEAD = 1e-13
 """Of the largest gradient anywhere: less than rounding leaves of a cancelled sum."""
 
@@ -67,7 +69,7 @@ def all_different(replica: Replica, tolerance: float) -> tuple[Width, ...]:
 
 
 def siblings(replica: Replica) -> Iterator[Siblings]:
-    """Weights in different storage with equal content that is not constant."""
+    """Weights in different storage with equal content that was drawn: neither constant nor a pattern."""
     groups: dict[tuple[object, ...], list[str]] = {}
     for name, each in replica.parameters.items():
         if each.dim() < 2 or each.numel() < 2 or bool((each == each.flatten()[0]).all()):
@@ -78,5 +80,11 @@ def siblings(replica: Replica) -> Iterator[Siblings]:
     for names in groups.values():
         first = replica.parameters[names[0]]
         equal = [name for name in names if torch.equal(replica.parameters[name], first)]
-        if len(equal) > 1:
+        if len(equal) > 1 and not _is_pattern(first):
             yield Siblings(tuple(equal), any(name not in replica.trainable for name in equal))
+
+
+def _is_pattern(tensor: Tensor) -> bool:
+    """Identities, fixed kernels, masks: many entries and few values."""
+    values: Tensor = tensor.detach().unique()
+    return values.numel() <= min(_PATTERN, tensor.numel() // 2)

@@ -23,7 +23,7 @@ from stepzero.probe.restore import Guard
 from stepzero.probe.rewrites import Rewrites
 from stepzero.probe.sampler import Measured, Sampler
 from stepzero.probe.uses import describe, flat_tensors, shape_of
-from stepzero.probe.vocabulary import CREATORS, DROPOUTS, Spec, spec_of
+from stepzero.probe.vocabulary import CREATORS, Spec, spec_of
 
 _RUNS = itertools.count(1)
 _MARK = "_stepzero_node"
@@ -148,7 +148,7 @@ class Recorder(TorchFunctionMode):
             spec = spec if spec.is_inplace else replace(spec, is_inplace=True)
             self._before_write(spec, args, kwargs)
         if spec.kind in ("dropout", "attention"):
-            args, kwargs = _without_dropout(spec, args, kwargs)
+            args, kwargs = settings.without_dropout(spec, args, kwargs)
         if self.phase == "backward":  # a checkpoint runs its forward again, and must save what it saved before
             return func(*args, **kwargs)
         return self._observe(func, spec, args, kwargs)
@@ -182,6 +182,8 @@ class Recorder(TorchFunctionMode):
         shapes = {id(operand): shape_of(operand) for operand, node in known if node.views}
         source = _source(known)
         result = func(*args, **kwargs)
+        if spec.kind == "dropout" and not spec.is_inplace and any(result is operand for operand in operands):
+            result = result.view_as(result)  # turned off it returns its input, and would leave no trace
         outputs = [result] if isinstance(result, Tensor) else list(flat_tensors([result]))
         if not outputs and spec.is_inplace and isinstance(args[0], Tensor):
             outputs = [args[0]]  # x[...] = y returns nothing
@@ -385,18 +387,3 @@ def _views_after(
         operand, view = sources[0]
         return (views.through(spec.name, view, operand, shapes[id(operand)], output),)
     return tuple(View(view.parameter, (None,) * output.dim(), None, is_derived=True) for _, view in sources)
-
-
-def _without_dropout(
-    spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Dropout off: noise would drown exact statements about the start."""
-    if spec.name in DROPOUTS:
-        if len(args) >= 3:
-            return (args[0], args[1], False, *args[3:]), kwargs
-        return args, {**kwargs, ("train" if "train" in kwargs else "training"): False}
-    if spec.name == "scaled_dot_product_attention":
-        return (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs, "dropout_p": 0.0} if len(
-            args
-        ) <= 4 else kwargs
-    return args, kwargs

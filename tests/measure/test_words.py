@@ -1,0 +1,22 @@
+import pytest
+
+from stepzero.measure.words import agree, listed
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["a"], "a gets"),
+        (["a", "b"], "a and 1 more parameter get"),
+        (["a", "b", "c"], "a and 2 more parameters get"),
+    ],
+)
+def test_a_list_and_its_verb(names, said):
+    assert f"{listed(names, 'parameter')} {agree(names, 'get')}" == said
+
+
+@pytest.mark.parametrize(
+    ("verb", "singular"), [("have", "has"), ("are", "is"), ("change", "changes"), ("wake", "wakes")]
+)
+def test_verbs_agree(verb, singular):
+    assert (agree(["a"], verb), agree(["a", "b"], verb)) == (singular, verb)
