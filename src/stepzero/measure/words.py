@@ -15,3 +15,8 @@ def agree(names: Sequence[str], verb: str) -> str:
     """The verb in the number of its subject: 'gets' for one name, 'get' for several."""
     irregular = {"have": "has", "are": "is"}
     return verb if len(names) > 1 else irregular.get(verb, verb + "s")
+
+
+def enumerated(names: Sequence[str], most: int = 3) -> str:
+    """'a, b, c and 2 more'."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -5,6 +5,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.measure import siblings
+from stepzero.measure.words import enumerated
 
 
 @rule("SZ209", "identical-layers", tier=2, needs=("symmetry",))
@@ -60,7 +61,7 @@ def identical_layers(trace: Trace, _: Limits) -> Verdict:
     pytorch/pytorch#72253; netket/netket#241.
     """
     for group in siblings.in_series(trace):
-        listed = ", ".join(group[:3]) + (f" and {len(group) - 3} more" if len(group) > 3 else "")
+        listed = enumerated(group)
         yield Finding(
             code="SZ209",
             name="identical-layers",
