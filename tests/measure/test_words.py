@@ -1,6 +1,6 @@
 import pytest
 
-from stepzero.measure.words import agree, listed
+from stepzero.measure.words import agree, enumerated, listed
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,8 @@ def test_a_list_and_its_verb(names, said):
 )
 def test_verbs_agree(verb, singular):
     assert (agree(["a"], verb), agree(["a", "b"], verb)) == (singular, verb)
+
+
+@pytest.mark.parametrize(("names", "said"), [("a", "a"), ("abc", "a, b, c"), ("abcde", "a, b, c and 2 more")])
+def test_the_first_few_and_a_count(names, said):
+    assert enumerated(list(names)) == said

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn.utils import parametrizations
 
+from stepzero.measure.redundancy import Stage, coarsest_partition
 from stepzero.probe.build import build
 from stepzero.probe.subject import subject_of
 from stepzero.probe.symmetry import symmetry
@@ -123,6 +124,24 @@ def test_planted_groups_are_found_and_nothing_else(data, phi, seed):
         assert set(units(by_level(fact).get("twins", []), "0.weight")) == {group for group in planted if len(group) > 1}
         assert distinct(fact)["0.weight"] == len(planted)
         assert set(by_level(fact)) <= {"twins"}
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 10_000), width=st.integers(2, 5), layers=st.integers(1, 3))
+def test_the_probe_and_colour_refinement_count_the_same(seed, width, layers):
+    """Weights of few values, in which twins and lumps occur by chance; one reads data, the other weights alone."""
+    draw = torch.Generator().manual_seed(seed)
+    model = stack(6, *[width] * layers, 2).double()
+    with torch.no_grad():
+        for layer in model[::2]:
+            values = torch.tensor([0.2, 0.3, 0.5], dtype=torch.float64)
+            layer.weight.copy_(values[torch.randint(0, 2 + seed % 2, layer.weight.shape, generator=draw)])
+            layer.bias.fill_(0.1)
+        model[0].weight[:, 1:] = model[0].weight[:, :1]  # or first rows would hardly ever agree
+    stages = [Stage(layer.weight.detach()[..., None], layer.bias.detach()[:, None]) for layer in model[::2]]
+    colours = [max(each) + 1 for each in coarsest_partition(stages)]
+    counted = distinct(found(model, X.double()))
+    assert [counted[f"{2 * layer}.weight"] for layer in range(layers)] == colours
 
 
 @pytest.mark.parametrize(

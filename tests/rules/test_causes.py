@@ -6,7 +6,7 @@ from torch import nn
 
 import stepzero
 from stepzero.core.finding import Finding
-from stepzero.rules.causes import attribute
+from stepzero.rules.causes import attribute, candidates
 
 X = torch.randn(64, 16)
 
@@ -85,3 +85,51 @@ def test_a_root_is_as_loud_as_its_worst_consequence():
     assert not report.ok()
     assert report.exit_code() == 1
     assert any(root.severity == "error" for root in report.root_causes)
+
+
+# -- counterfactual repair --------------------------------------------------------------------------------------------
+
+
+def hung(findings, vanished):
+    return {each.id: each.root for each in attribute(stepzero.trace(stack(), X), findings, vanished)}
+
+
+def test_what_a_repair_made_vanish_hangs_under_what_was_repaired():
+    """No table of causes knows SZ207 to bring about SZ405: the measurement does."""
+    root, consequence, other = said("SZ207", "0.weight"), said("SZ405", "4.bias"), said("SZ405", "2.bias")
+    found = hung([root, consequence, other], {root.id: frozenset([consequence.id])})
+    assert found == {root.id: None, consequence.id: root.id, other.id: None}
+
+
+def test_a_consequence_of_a_consequence_hangs_under_the_root():
+    first, second, third = said("SZ101", "0.weight"), said("SZ206", "2.weight"), said("SZ405", "4.bias")
+    found = hung([first, second, third], {first.id: frozenset([second.id, third.id]), second.id: frozenset([third.id])})
+    assert found == {first.id: None, second.id: first.id, third.id: first.id}
+
+
+def test_of_two_repairs_that_both_cure_it_the_one_at_its_place_is_named():
+    near, far, finding = said("SZ206", "4.weight"), said("SZ206", "0.weight"), said("SZ405", "4.weight")
+    gone = frozenset([finding.id])
+    assert hung([far, near, finding], {far.id: gone, near.id: gone})[finding.id] == near.id
+
+
+def test_a_finding_does_not_explain_itself():
+    one = said("SZ206", "0.weight")
+    assert hung([one], {one.id: frozenset([one.id])}) == {one.id: None}
+
+
+@pytest.mark.parametrize(
+    ("findings", "tried"),
+    [
+        ([said("SZ206", "0.weight")], []),
+        ([said("SZ206", "0.weight"), said("SZ305", "2.weight", severity="info")], []),
+        (
+            [said("SZ405", "0.weight"), said("SZ206", "2.weight"), said("SZ101", "4.weight")],
+            ["SZ101", "SZ206", "SZ405"],
+        ),
+        ([said("SZ103", "0.weight"), said("SZ305", "2.weight"), said("SZ501", "4.weight", operation=5)], []),
+    ],
+    ids=["one", "a note", "causes first", "already explained"],
+)
+def test_repairs_are_tried_on_loud_findings_that_nothing_explains_causes_first(findings, tried):
+    assert [each.code for each in candidates(stepzero.trace(stack(), X), findings)] == tried

@@ -1,5 +1,7 @@
 """Does the first pass give a reason to run a probe? Float32 and few projections: enough to doubt, never to judge."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,8 @@ _ALIKE = 1e-4
 """Relative difference of two float32 fingerprints that could be one; four numbers agree so by chance in 1e-12."""
 _FAINT = 1e-6
 """Gradients this far below the largest may be a cancelled sum."""
+_SILENT = 1e-4
+"""Of what arrives at the output: a norm over one element multiplies rounding by 1 / sqrt(eps)."""
 
 
 def of_copies(trace: Trace) -> str:
@@ -70,7 +74,16 @@ def of_sleep(trace: Trace) -> str:
             return f"the gradient of {fact.name} is zero, or nearly"
         elif len(fact.shape) > 1 and fact.gradient.zero_rows > rows.get(fact.name, 0):
             return f"{fact.gradient.zero_rows} of {len(fact.gradient.row_norm)} rows of {fact.name} have no gradient"
-    return ""
+    return _of_silence(trace)
+
+
+def _of_silence(trace: Trace) -> str:
+    """All gradients are faint beside what arrives at the output: then the largest of them is rounding, too."""
+    arriving = [each for each in trace.operations if each.backward is not None and not each.in_loss]
+    loudest = max((each.backward.rms for each in arriving if each.backward), default=0.0)
+    heard = max((each.backward.rms for each in arriving if each.backward and each.kind == "weighted"), default=loudest)
+    is_silent = math.isfinite(loudest) and heard < _SILENT * loudest
+    return "hardly any gradient reaches a weight" if is_silent else ""
 
 
 def _rows_explained(trace: Trace) -> dict[str, float]:
