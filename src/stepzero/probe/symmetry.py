@@ -40,25 +40,9 @@ def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
             return SymmetryFact(ran=True, widths=widths, siblings=tuple(siblings(replica)))
         groups = certificate(trace, replica.parameters) if trace is not None else None
         fact = _Probe(replica, tolerance).result()
-        fact = replace(fact, blocks=(*fact.blocks, *_proved_asleep(fact, groups or {})))
         return replace(fact, certificate=_certificate(fact, groups))
     except ReplicaError as error:
         return SymmetryFact(ran=False, reason=str(error))
-
-
-def _proved_asleep(fact: SymmetryFact, groups: dict[str, list[list[int]]]) -> Iterator[UnitBlock]:
-    """Blocks that the weights prove and the probe could not see, because no gradient reaches their units here."""
-    seen = {
-        (member.parameter, unit)
-        for block in fact.blocks
-        for member in block.members
-        if block.level in ("twins", "lumped")
-        for unit in member.units
-    }
-    for name, found in groups.items():
-        for units in found:
-            if not any((name, unit) in seen for unit in units):
-                yield UnitBlock("lumped", (Member(name, tuple(units)),), 0.0, confirmed="columns")
 
 
 def _certificate(fact: SymmetryFact, groups: dict[str, list[list[int]]] | None) -> str:
