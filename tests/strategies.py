@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from stepzero.core.finding import Finding, Fix
-from stepzero.core.outcome import Coverage, LayerRow, NotChecked, Report
+from stepzero.core.outcome import Accepted, Coverage, LayerRow, NotChecked, Report
 from stepzero.core.trace import (
     GradientFact,
     InputFact,
@@ -23,7 +23,7 @@ from stepzero.core.trace import (
 )
 from stepzero.core.vector import Vector
 
-REPORT_NOUNS = (Fix, Finding, LayerRow, NotChecked, Coverage)
+REPORT_NOUNS = (Fix, Finding, LayerRow, NotChecked, Accepted, Coverage)
 TRACE_NOUNS = (
     Signal,
     ParameterUse,

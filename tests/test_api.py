@@ -264,6 +264,36 @@ def test_trace_is_what_check_judges() -> None:
     assert (observed.model, observed.seed, observed.has_backward) == ("model", 3, True)
 
 
+def zero_head() -> nn.Module:
+    net = model()
+    nn.init.zeros_(net[2].weight)
+    return net
+
+
+def test_accepted_idioms_stand_in_the_coverage_and_come_back_from_json() -> None:
+    report = api.check(zero_head(), X, "cross_entropy", torch.tensor([0, 1, 0, 1, 0, 1]))
+    assert [(each.idiom, each.where) for each in report.coverage.accepted] == [("zero head", ("2.weight",))]
+    assert Report.from_json(report.to_json()).coverage.accepted == report.coverage.accepted
+    assert "zero head  2.weight" in report.to_text(80)
+
+
+@pytest.mark.parametrize("severity", ["error", "warning", "info"])
+def test_no_place_is_a_fault_and_fine_at_once(monkeypatch: pytest.MonkeyPatch, severity: Any) -> None:
+    said = Finding("SZ102", "made-up", severity, ("2.weight",), "a sentence")
+    monkeypatch.setattr(rules, "ALL", (made("SZ102", "made-up", lambda *_: [said]),))
+    report = api.check(zero_head(), X, "cross_entropy", torch.tensor([0, 1, 0, 1, 0, 1]))
+    assert len(report.coverage.accepted) == (severity == "info")
+
+
+def test_a_crash_among_idioms_makes_the_check_incomplete_and_no_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    def crash(*_: Any) -> Any:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(api.idioms, "accepted", crash)
+    report = api.check(model(), X)
+    assert [(item.what, item.why) for item in report.coverage.incomplete] == [("idioms", "crashed: RuntimeError: boom")]
+
+
 # -- root causes by counterfactual repair ---------------------------------------------------------------------------
 
 

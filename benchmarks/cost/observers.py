@@ -35,6 +35,29 @@ def capture(built: Built) -> Observer:
     return Observer("stepzero", lambda: stepzero_capture(subject_of(model, batch, loss)))
 
 
+def default_check(built: Built) -> Observer:
+    """`stepzero.check` with every rule; a healthy model gives no reason for a probe beyond the first pass."""
+    import stepzero
+
+    model, batch, loss = built
+    return Observer("stepzero check", lambda: stepzero.check(model, batch, loss))
+
+
+def check_with_symmetry(built: Built) -> Observer:
+    """`stepzero.check` and the symmetry probe, which a model with look-alike units would have made it run."""
+    import stepzero
+    from stepzero.probe.subject import subject_of
+    from stepzero.probe.symmetry import symmetry
+
+    model, batch, loss = built
+
+    def observe() -> None:
+        stepzero.check(model, batch, loss)
+        symmetry(subject_of(model, batch, loss))
+
+    return Observer("stepzero check + symmetry", observe)
+
+
 def torchlens(built: Built) -> Observer:
     """TorchLens with its defaults: a copy of every activation, and every gradient through `log_backward`."""
     import torchlens as tl
@@ -70,6 +93,8 @@ def torchlens_lean(built: Built) -> Observer:
 OBSERVERS: dict[str, Callable[[Built], Observer]] = {
     "plain": plain,
     "stepzero": capture,
+    "stepzero-check": default_check,
+    "stepzero-symmetry": check_with_symmetry,
     "torchlens": torchlens,
     "torchlens-lean": torchlens_lean,
 }

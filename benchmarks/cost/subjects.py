@@ -20,6 +20,9 @@ class Encoder(nn.Module):
         layer = nn.TransformerEncoderLayer(width, 4, 4 * width, dropout=0.0, batch_first=True)
         self.encoder = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
         self.head = nn.Linear(width, classes)
+        for parameter in self.encoder.parameters():  # the class copies one layer six times: pytorch/pytorch#72253
+            if parameter.dim() > 1:
+                nn.init.xavier_uniform_(parameter)
 
     def forward(self, x_BTD: Tensor) -> Tensor:
         """Encode, average over tokens, classify."""

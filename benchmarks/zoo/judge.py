@@ -8,7 +8,7 @@ import resource
 import statistics
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,16 @@ class Said:
 
 
 @dataclass
+class Idiom:
+    """One kind of accepted idiom: how many places, the first of them, and why it is fine."""
+
+    name: str
+    count: int
+    first: list[str]
+    why: str
+
+
+@dataclass
 class Verdict:
     """What happened when one entry was checked."""
 
@@ -52,6 +62,8 @@ class Verdict:
     """Numbers of the Trace that the second measurement contradicts."""
     incomplete: list[str] = field(default_factory=list)
     not_checked: list[str] = field(default_factory=list)
+    accepted: list[Idiom] = field(default_factory=list)
+    """Idioms: silent because they are meant and were seen to do no harm."""
     weighted: str = ""
     """Weighted operations checked / found."""
     check_seconds: float = 0.0
@@ -142,7 +154,17 @@ def _read(verdict: Verdict, entry: Entry, reports: list[Any]) -> None:
     verdict.weighted = f"{coverage.weighted_checked}/{coverage.weighted_total}"
     verdict.incomplete = [f"{item.what}: {item.why}" for item in coverage.incomplete]
     verdict.not_checked = [f"{item.what}: {item.why}" for item in (*coverage.skipped, *coverage.not_judged)]
+    verdict.accepted = idioms(coverage.accepted)
     verdict.findings = list(map(_cut(entry), second.findings))
+
+
+def idioms(accepted: Iterable[Any]) -> list[Idiom]:
+    """One entry a kind, in order of appearance."""
+    found: dict[str, Idiom] = {}
+    for each in accepted:
+        known = found.setdefault(each.idiom, Idiom(each.idiom, 0, list(each.where[:4]), each.why))
+        known.count += 1
+    return list(found.values())
 
 
 def _cut(entry: Entry) -> Callable[[Any], Said]:

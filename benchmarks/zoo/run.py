@@ -130,6 +130,11 @@ def _summary(verdicts: list[Verdict]) -> None:
     for verdict in bad:
         for said in verdict.false_alarms[:3]:
             print(f"  {verdict.key}: {said.code} {', '.join(said.where)}: {said.message}")
+    for verdict in verdicts:
+        if verdict.accepted:
+            print(
+                f"  {verdict.key}: accepted {', '.join(f'{idiom.name} x {idiom.count}' for idiom in verdict.accepted)}"
+            )
 
 
 def _document(verdicts: list[Verdict], seed: int) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from stepzero import rules
 from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
-from stepzero.core.outcome import Coverage, NotChecked, Report
+from stepzero.core.outcome import Accepted, Coverage, NotChecked, Report
 from stepzero.core.rule import NotJudged, Rule
 from stepzero.core.trace import UNREGISTERED, Trace
-from stepzero.measure import suspicion
+from stepzero.measure import idioms, suspicion
 from stepzero.measure.layers import layer_table
 from stepzero.probe.build import build
 from stepzero.probe.capture import capture
@@ -98,7 +98,8 @@ def check(
     say("judging")
     judged = _judged(observed, chosen, limits or Limits())
     vanished = _vanished(subject, observed, judged, chosen, limits or Limits())
-    return _report(observed, judged, attribute(observed, judged.findings, vanished), chosen)
+    explained = attribute(observed, judged.findings, vanished)
+    return _report(observed, judged, explained, chosen, _accepted(observed, judged, limits or Limits()))
 
 
 PROBES = ("poison", "symmetry", "wake")
@@ -158,7 +159,7 @@ def _probed(observed: Trace, subject: Subject, wanted: set[str], say: Callable[[
         observed = replace(observed, poison=poison(subject))
     if "symmetry" in wanted and observed.has_backward:
         say("telling units apart")
-        observed = replace(observed, symmetry=symmetry(subject))
+        observed = replace(observed, symmetry=symmetry(subject, observed))
     if "wake" in wanted and observed.has_backward:
         say("taking virtual steps")
         observed = replace(observed, wake=wake(subject, observed))
@@ -242,12 +243,28 @@ def _is_among(finding: Finding, others: list[Finding]) -> bool:
     )
 
 
-def _report(observed: Trace, judged: _Judged, explained: tuple[Finding, ...], chosen: tuple[Rule, ...]) -> Report:
+def _accepted(observed: Trace, judged: _Judged, limits: Limits) -> tuple[Accepted, ...]:
+    """Idioms of places that nothing louder than a note was said of: no place is a fault and fine at once."""
+    faulty = {place for finding in judged.findings if finding.severity != "info" for place in finding.where}
+    try:
+        return tuple(each for each in idioms.accepted(observed, limits) if not faulty.intersection(each.where))
+    except Exception as error:  # noqa: BLE001 - as for a rule: never the user's problem
+        judged.crashed.append(NotChecked("idioms", " ".join(f"crashed: {type(error).__name__}: {error}".split())))
+        return ()
+
+
+def _report(
+    observed: Trace,
+    judged: _Judged,
+    explained: tuple[Finding, ...],
+    chosen: tuple[Rule, ...],
+    accepted: tuple[Accepted, ...],
+) -> Report:
     return Report(
         model=observed.model,
         findings=tuple(sorted(explained, key=lambda finding: (RANK[finding.severity], finding.code, finding.where))),
         layers=layer_table(observed),
-        coverage=_coverage(observed, chosen, judged.not_judged, judged.crashed),
+        coverage=replace(_coverage(observed, chosen, judged.not_judged, judged.crashed), accepted=accepted),
         loss=observed.loss.value,
         loss_note=observed.loss.note,
         conditions=observed.conditions,

@@ -6,11 +6,21 @@ import pytest
 
 from stepzero.core.glossary import words
 from stepzero.core.limits import Limits
+from stepzero.rules import ALL
+
+MET = """dead saturated redundant stuck delayed unused symmetry idiom
+twin_units lumped_units dead_product effective_width matched_control virtual_step root_cause""".split()
 
 
-def test_the_words_users_meet_are_there():
-    for word in ("dead", "saturated", "redundant", "stuck", "delayed", "twin", "effective width"):
-        assert words()[word].name == word
+@pytest.mark.parametrize("word", [word.replace("_", " ") for word in MET])
+def test_the_words_users_meet_are_there(word):
+    assert words()[word].name == word
+
+
+def test_rules_that_a_word_names_exist_and_are_sorted():
+    known = {rule.code for rule in ALL}
+    for word in words().values():
+        assert list(word.codes) == sorted(set(word.codes) & known), word.name
 
 
 @pytest.mark.parametrize("word", words().values(), ids=words())

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from stepzero.api import trace
 from stepzero.core.symmetry import Member, UnitBlock
-from stepzero.measure.attention_heads import are_heads, head_groups, head_width
+from stepzero.measure.attention_heads import head_groups, head_widths
 from tests.probe.observing import Net, seeded
 from tests.probe.planting import square
 
@@ -30,19 +30,19 @@ def attends(width, heads, *, written_out=False, bias=True):
 @pytest.mark.parametrize("heads", [2, 3, 6])
 def test_the_width_of_a_head(heads, written_out):
     seen = trace(attends(12, heads, written_out=written_out), X, square)
-    assert [head_width(seen, f"{name}.weight") for name in "qkv"] == [12 // heads] * 3
-    assert head_width(seen, "o.weight") == 0
+    assert [head_widths(seen, f"{name}.weight") for name in "qkv"] == [[12 // heads]] * 3
+    assert head_widths(seen, "o.weight") == []
 
 
 def test_one_head_and_no_attention_have_none():
-    assert head_width(trace(attends(12, 1), X, square), "q.weight") == 0
-    assert head_width(trace(nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3)), X, square), "0.weight") == 0
+    assert head_widths(trace(attends(12, 1), X, square), "q.weight") == []
+    assert head_widths(trace(nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 3)), X, square), "0.weight") == []
 
 
 def test_heads_of_a_packed_attention():
     attention = nn.MultiheadAttention(12, 4, batch_first=True)
     model = Net(lambda self, x: self.a(x, x, x, need_weights=False)[0], a=attention)
-    assert head_width(trace(model, X, square), "a.in_proj_weight") == 3
+    assert head_widths(trace(model, X, square), "a.in_proj_weight")[-1] == 3
 
 
 def test_grouped_queries():
@@ -52,7 +52,7 @@ def test_grouped_queries():
         return self.o(mixed.transpose(1, 2).flatten(2))
 
     model = Net(forward, q=nn.Linear(12, 12), k=nn.Linear(12, 6), v=nn.Linear(12, 6), o=nn.Linear(12, 12))
-    assert head_width(trace(model, X, square), "q.weight") == 3
+    assert head_widths(trace(model, X, square), "q.weight") == [3]
 
 
 def pairs(*groups):
@@ -76,7 +76,7 @@ def seen():
     ],
 )
 def test_heads_are_one_when_every_unit_has_its_copy_at_the_same_place(seen, groups, whole):
-    assert are_heads(seen, "q.weight", pairs(*groups)) == whole
+    assert bool(head_groups(seen, "q.weight", pairs(*groups))) == whole
 
 
 def test_groups_of_heads_are_listed_once(seen):

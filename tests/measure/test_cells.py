@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.measure.cells import candidates
+from stepzero.measure.cells import candidates, gate_biases
 
 X = torch.randn(64, 12, 8)
 
@@ -43,3 +43,19 @@ def test_drive_is_what_the_weights_bring():
 def test_one_candidate_a_layer_and_direction(model, count):
     assert len(found(model)) == count
     assert all(len(cell.bias) == 16 and math.isfinite(cell.drive[0]) for cell in found(model))
+
+
+@pytest.mark.parametrize(
+    ("model", "gates"),
+    [
+        (nn.LSTM(8, 16, batch_first=True), [0, 1, 3]),
+        (nn.GRU(8, 16, batch_first=True), [0, 1]),
+        (nn.RNN(8, 16, batch_first=True), []),
+    ],
+)
+def test_gates_are_the_slices_that_a_sigmoid_reads(model, gates):
+    record = trace(model, X, lambda output: output[0].square().mean())
+    facts = {fact.name: fact for fact in record.parameters}
+    values = [each for operation in record.operations for _, each in gate_biases(operation, facts)]
+    total = (model.bias_ih_l0 + model.bias_hh_l0).detach().double()
+    assert values == [pytest.approx(total[16 * place : 16 * (place + 1)].tolist()) for place in gates]

@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.core.trace import Graph
-from stepzero.measure.copies import are_equal, have_equal_units, tells_samples_apart
+from stepzero.core.trace import Graph, Signal
+from stepzero.core.vector import Vector
+from stepzero.measure.copies import are_equal, have_equal_units, period, tells_samples_apart
 
 
 def first(model, batch, loss=None):
@@ -66,3 +69,27 @@ def test_telling_samples_apart():
     assert tells_samples_apart(*first(model, ids), 1e-6)
     nn.init.constant_(model[0].weight, 0.5)
     assert not tells_samples_apart(*first(model, ids), 1e-6)
+
+
+def repeating(units: int, block: int, rows: int = 2) -> Signal:
+    """Fingerprints in equal blocks."""
+    values = [1.0 * (unit % block) ** (row + 1) for row in range(rows) for unit in range(units)]
+    empty = Vector()
+    return Signal(8, 8, units, 1.0, 0.0, None, None, 1.0, empty, empty, Vector.of(values))
+
+
+@pytest.mark.parametrize(
+    ("units", "block", "least", "expected"),
+    [(20, 5, 4, 5), (20, 10, 4, 10), (20, 1, 4, None), (20, 20, 4, None), (21, 7, 4, 7)],
+)
+def test_the_smallest_period_of_units_that_differ_inside_a_block(units, block, least, expected):
+    assert period(repeating(units, block), 1e-5, least=least) == expected
+
+
+def test_no_period_where_one_unit_is_off_or_the_block_is_too_small():
+    signal = repeating(20, 5)
+    values = list(signal.fingerprint)
+    values[17] += 0.1
+    assert period(replace(signal, fingerprint=Vector.of(values)), 1e-5, least=4) is None
+    assert period(repeating(20, 5), 1e-5, least=6) == 10
+    assert period(repeating(18, 7), 1e-5, least=4) is None

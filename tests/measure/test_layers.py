@@ -7,6 +7,7 @@ import pytest
 
 from stepzero.core.trace import GradientFact, Operation, ParameterUse, Signal, TensorFact, Trace
 from stepzero.core.vector import Vector
+from stepzero.measure.gain import gain_of
 from stepzero.measure.layers import law_std, layer_table, unit_shares, weight_use
 
 
@@ -20,6 +21,7 @@ def signal(rms: float = 1.0, **rest: Any) -> Signal:
 
 def operation(index: int, kind: str, *inputs: int, name: str = "", **rest: Any) -> Operation:
     rest.setdefault("forward", signal(index + 1.0))
+    rest.setdefault("gain", gain_of(name, rest.get("attributes")) if kind == "activation" else None)
     return Operation(index, name or kind, kind, "", 0, (8, 4), "float32", inputs=inputs, **rest)
 
 

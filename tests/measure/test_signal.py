@@ -23,7 +23,7 @@ def summarised(
     assert plan is not None
     assert plan.rows * plan.units == tensors[0].numel()
     samples = torch.stack([rows_of(tensor, plan) for tensor in tensors])
-    return signal.summary(samples, plan, with_place=with_range, with_range=with_range, with_off=with_off), plan
+    return signal.summary(samples, plan, with_range=with_range, with_off=with_off), plan
 
 
 def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

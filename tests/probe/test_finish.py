@@ -151,3 +151,10 @@ def test_a_static_trace_says_why_it_is_one() -> None:
     trace = finish.static_trace(subject_of(model, seeded(2, 4)), static.finish(set(), {}), "not run: a reason")
     assert (trace.has_forward, trace.has_backward, trace.conditions) == (False, False, ("not run: a reason",))
     assert [fact.path for fact in trace.modules] == ["", "0", "1"]
+
+
+def test_an_activation_knows_its_gain_and_nothing_else_has_one() -> None:
+    observed = traced(nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4), nn.PReLU()), seeded(6, 4))
+    gains = {operation.name: operation.gain for operation in observed.operations if not operation.in_loss}
+    assert gains["relu"] == pytest.approx(math.sqrt(2), rel=1e-4)
+    assert gains["prelu"] is gains["linear"] is gains["input"] is None

@@ -149,3 +149,24 @@ def test_a_regression_loss_has_no_classes_and_no_reference() -> None:
     operation, fact = classified(lambda output: F.mse_loss(output, torch.zeros(8, 5)))
     assert operation.attributes == {"value": fact.value, "reduction": "mean"}
     assert (fact.num_classes, fact.reference, fact.logit_std) == (None, None, None)
+
+
+@pytest.mark.parametrize("scale", [None, 2.0])
+def test_a_fused_attention_knows_its_scale_and_the_spread_of_its_logits(scale: float | None) -> None:
+    def attend(self: Any, x: Any) -> Any:
+        return F.scaled_dot_product_attention(x * self.w, x, x, scale=scale)
+
+    found = of_model(seen(attend, seeded(4, 2, 9, 16), w=torch.ones(16)))[-1].attributes
+    assert (found["scale"], found["row_keys"]) == (scale, 9.0)
+    assert found["row_std"] == pytest.approx(4 * (scale or 0.25), rel=0.4)
+
+
+def test_a_softmax_of_scores_knows_their_spread() -> None:
+    found = of_model(seen(lambda self, x: torch.softmax(x * self.w, -1), seeded(4, 5, 20), w=torch.ones(20)))
+    assert found[-1].attributes["row_std"] == pytest.approx(1.0, rel=0.2)
+    assert (
+        "row_std"
+        not in of_model(seen(lambda self, x: torch.softmax(x * self.w, -1), seeded(9, 5), w=torch.ones(5)))[
+            -1
+        ].attributes
+    )

@@ -15,7 +15,7 @@ def lines(report, width=140, *, verbose=False):
 
 def test_the_head_names_every_column_that_says_something():
     assert lines(fault())[0].split() == (
-        "layer op shape fan in w std x law signal varies sat/dead grad/w feeds".split()
+        "layer op shape units fan in w std x law signal varies sat/dead grad/w feeds".split()
     )
     no_activation = replace(
         fault(), layers=tuple(replace(item, dead_share=None, flat_share=None) for item in fault().layers)
@@ -59,7 +59,7 @@ def test_a_long_path_is_abbreviated_from_the_left_and_keeps_its_number():
 def test_below_a_hundred_columns_each_layer_is_a_record():
     text = lines(fault(), 99)
     assert text[0] == "E fc1.weight  linear 128x784 → tanh"
-    assert text[1].split() == "fan in 784 w std 0 x law 0 signal 0.98→196".split()
+    assert text[1].split() == "units 128 fan in 784 w std 0 x law 0".split()
     assert text[3] == "  fc2.weight  linear 128x128 → relu"
     assert "layer  " not in text[0]
 

@@ -51,7 +51,7 @@ def test_counts_of_none_and_one():
 
 @pytest.mark.parametrize("width", [80, 140])
 def test_numbers_of_a_thousand_and_more_are_written_in_one_way(width):
-    layers = tuple(replace(layer, fan_in=4608.0) for layer in sound().layers)
+    layers = tuple(replace(layer, fan_in=4608.0, units=3072, distinct=1024) for layer in sound().layers)
     large = replace(sound(), layers=layers, coverage=Coverage(1204, 1204, 2408, 2408, ("SZ101",) * 1100))
     text = render(large, width=width)
     assert re.findall(r"(?<![.\d])\d{4,}", text) == []

@@ -14,7 +14,17 @@ from stepzero import rules
 from stepzero.core.limits import Limits
 from stepzero.core.rule import FAMILIES, HEADINGS, Rule
 
-FOLDERS = {1: "memory", 2: "symmetry", 3: "signal", 4: "gradient", 5: "output", 6: "bias", 7: "structure", 9: "batch"}
+FOLDERS = {
+    1: "memory",
+    2: "symmetry",
+    3: "signal",
+    4: "gradient",
+    5: "output",
+    6: "bias",
+    7: "structure",
+    8: "distributed",
+    9: "batch",
+}
 RULES = Path(rules.__file__).parent
 every_rule = pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.code)
 

@@ -24,7 +24,7 @@ class Word:
 def words(limits: Limits | None = None) -> dict[str, Word]:
     """Return every word by its name, with the numbers of ``limits`` (by default those that ship)."""
     numbers = limits or Limits()
-    return {word.name: word for word in (*_units(numbers), *_symmetry(numbers), *_gradients(), *_scales())}
+    return {word.name: word for word in (*_units(numbers), *_symmetry(numbers), *_gradients(), *_methods(), *_scales())}
 
 
 def _units(limits: Limits) -> tuple[Word, ...]:
@@ -65,13 +65,33 @@ def _symmetry(limits: Limits) -> tuple[Word, ...]:
             ("SZ201", "SZ202", "SZ203"),
         ),
         Word(
-            "twin",
+            "symmetry",
+            "A swap of units that leaves the loss as it is, on every batch. A start that the swap leaves as it is gets "
+            "gradients that it leaves as they are, so training never tells the units apart. It holds between units of "
+            "one layer, and only if what feeds them and what reads them are both equal: layers have no such symmetry.",
+            "An exact relation: responses and gradients that differ by more than "
+            f"{limits.equality_roundoffs:.0f} roundings are different. One difference in weights, bias or outgoing "
+            "weights is enough to break it, which is why biases may start at zero and weights may not.",
+            "A bad scale is another fault: units may all differ and still be saturated or silent.",
+            ("SZ201", "SZ202", "SZ203", "SZ204"),
+        ),
+        Word(
+            "twin units",
             "Two units are twins when everything that feeds them and everything that reads them is equal: weights, "
             "bias, norm gain and outgoing weights. They stay equal for every loss, data set and optimizer.",
             "Exact equality of rows and of (response, gradient); there is no limit to tune.",
             "Lumped units have different rows but equal responses and gradients; equal rows with different gradients "
             "are not twins.",
             ("SZ201",),
+        ),
+        Word(
+            "lumped units",
+            "Units whose rows differ while the sums of their weights over each group of the layer below and of the "
+            "layer above agree: they respond alike and get equal gradients, so they are one unit in disguise.",
+            "Exact agreement of responses and gradients, kept by virtual steps; no comparison of rows finds them, and "
+            "the rank of the matrix does not show them.",
+            "Twin units have equal rows as well. Lumped units part under Adam with coupled weight decay, twins do not.",
+            ("SZ202",),
         ),
         Word(
             "effective width",
@@ -105,11 +125,53 @@ def _gradients() -> tuple[Word, ...]:
             ("SZ403",),
         ),
         Word(
+            "dead product",
+            "Two or more factors that reach the output only through their product and are all zero: the gradient of "
+            "each is multiplied by another one, so none ever moves, whatever the optimizer and its weight decay.",
+            "A count: two zero factors or more are an error, one is a start that wakes. Said after virtual steps that "
+            "woke none of them, and after one of them was redrawn and woke the others.",
+            "A zero with a drawn factor beside it (LoRA's B, a zero head) is delayed, or live itself. A dead unit is "
+            "shut by its activation, not by another factor.",
+            ("SZ701",),
+        ),
+        Word(
             "unused",
             "A parameter is unused when no path leads from it to the loss in this forward pass: autograd gives None.",
             "A fact, without a limit. Whether it matters depends on intent: a second head may be unused in this call.",
             "A parameter with a gradient of zero is used.",
             ("SZ405",),
+        ),
+    )
+
+
+def _methods() -> tuple[Word, ...]:
+    return (
+        Word(
+            "idiom",
+            "A start that looks like a fault and is meant: a zero last layer of a branch, a zero head, one zero factor "
+            "of an adapter, tied weights, a bias that holds a prior. The report lists those it accepted, and why.",
+            "Recognised by structure and effect, never by a name, and accepted only while the evidence holds: what is "
+            "zero has a gradient at the start or above rounding noise after a few virtual steps.",
+            "The same zero in another place is a fault: two zero factors, a zero layer on the only path.",
+            (),
+        ),
+        Word(
+            "matched control",
+            "The same network with every tensor redrawn by its law, biases at zero and norms neutral, on the same "
+            "batch with the same loss: what is ordinary for this width, depth and data.",
+            "A quantity is judged by its ratio to the control: what is zero here and not above rounding noise there "
+            "is so by algebra, what is zero here only is the doing of this start.",
+            "It is no second opinion about the architecture: control and model share it.",
+            ("SZ402", "SZ404", "SZ603"),
+        ),
+        Word(
+            "virtual step",
+            "An update of a copy of the model, never of the model itself, by a small share of each weight's own scale "
+            "along its gradient. Steps go on while further weights wake.",
+            "Counted from 0, the start itself: 'by step 2' means that a gradient rises above rounding noise after two "
+            "updates. Past the second step this takes float64.",
+            "It foretells which weights can move, not how far training gets.",
+            ("SZ402", "SZ403", "SZ404", "SZ701"),
         ),
     )
 
@@ -123,7 +185,7 @@ def _scales() -> tuple[Word, ...]:
             "The ratio of the weight's own standard deviation to it is 1 for a start by the law; away from 1 in "
             "either direction the signal grows (above) or shrinks (below) from layer to layer.",
             "Under a normalisation the scale of a weight hardly matters.",
-            ("SZ301", "SZ302", "SZ313"),
+            ("SZ301", "SZ302"),
         ),
         Word(
             "root cause",

@@ -49,6 +49,23 @@ class Limits:
     outlier_max_kurtosis_z: float = limit(
         30.0, unit="standard deviations", source="beyond this no light-tailed law of 1e12 elements reaches (SZ103)"
     )
+    fan_factor: float = limit(
+        1.4,
+        unit="factor of the standard deviation",
+        source="misread fans that differ by less than two do no harm (SZ313)",
+    )
+    fan_margin: float = limit(
+        0.06,
+        unit="relative half width",
+        source="three laws hit a number between 0.01 and 1 by chance in 8 % of cases (SZ313)",
+    )
+    law_factor: float = limit(
+        2.0, unit="factor", source="the smallest that reaches a drift of 100 inside seven layers (SZ302)"
+    )
+    law_range: float = limit(100.0, unit="ratio", source="two decades along one segment, as for the signal (SZ302)")
+    law_min_layers: float = limit(
+        4, unit="weighted operations", source="below that the first steps repair a scale (SZ302)"
+    )
     drift_slope: float = limit(1.25, unit="factor a layer", source="He 2015; a factor 1.25 is 9 in ten layers (SZ301)")
     drift_range: float = limit(100.0, unit="ratio", source="two decades along one segment (SZ301)")
     drift_varied_range: float = limit(
@@ -78,6 +95,15 @@ class Limits:
     saturated_error: float = limit(0.5, unit="share of units", source="Glorot 2010 (SZ303)")
     saturated_error_gradient: float = limit(0.1, unit="ratio across the activation", source="SZ303")
     saturated_min_rows: float = limit(8, unit="positions", source="a share of positions needs several (SZ303)")
+    sharp_std: float = limit(
+        1.0, unit="sqrt(ln T)", source="the entropy is half of ln T; sqrt(2) freezes it, Derrida 1981 (SZ307)"
+    )
+    sharp_min_keys: float = limit(8, unit="keys", source="few keys are sharp by chance (SZ307)")
+    growth_warning: float = limit(
+        100.0, unit="ratio", source="branches scaled by N^-1/2 give sqrt(e) at most; catalogue SZ308"
+    )
+    growth_error: float = limit(1e3, unit="ratio", source="three decades with gradient evidence (SZ308)")
+    growth_gradient: float = limit(100.0, unit="ratio", source="the gradient grows back by two decades (SZ308)")
     norm_gain: float = limit(
         2.0, unit="factor away from 1", source="gains spread around 1 stay inside; N(0, 0.02) does not (SZ310)"
     )
@@ -122,6 +148,11 @@ class Limits:
         unit="standard deviations",
         source="without its bias the unit is on at 16 % of positions or more: 32 off have a chance of 0.4 % (SZ602)",
     )
+    periodic_inputs: float = limit(4, unit="inputs", source="more are encoded already (SZ320)")
+    periodic_phase: float = limit(
+        1.5707963, unit="radians", source="pi / 2: a standard deviation of half of half a period (SZ320)"
+    )
+    periodic_min_rows: float = limit(8, unit="positions", source="a spread needs several points (SZ320)")
     cone_dimensions: float = limit(
         3, unit="inputs", source="in four dimensions lines through the origin no longer cover the data (SZ608)"
     )
@@ -129,6 +160,8 @@ class Limits:
         4, unit="rank", source="theorem: gradients are constant on x > 0 and on x < 0, for weights and biases (SZ608)"
     )
     cone_rank_half_line: float = limit(2, unit="rank", source="the same with one sign only (SZ608)")
+    shard_min_units: float = limit(4, unit="units", source="a repeated block of fewer units is a repeated unit (SZ801)")
+    shard_fingerprint: float = limit(1e-5, unit="of the rms", source="float32 sums of a few thousand terms (SZ801)")
     input_offset: float = limit(3.0, unit="standard deviations", source="LeCun 1998 section 4.3 (SZ901)")
     input_std_low: float = limit(0.05, unit="standard deviation", source="catalogue SZ901")
     input_std_high: float = limit(20.0, unit="standard deviation", source="catalogue SZ901")

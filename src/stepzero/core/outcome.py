@@ -51,6 +51,18 @@ class NotChecked:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """Something that looks like a fault and is meant: which idiom it is, and the evidence that it does no harm."""
+
+    idiom: str
+    """identity branch | low-rank adapter | zero head | zero token | uniform attention | zero offsets | even gate |
+    stored offset | prior bias | gate bias | tied weights | frozen copy | padding row."""
+    where: tuple[str, ...]
+    """Parameter paths; several when the idiom holds them together (tied weights)."""
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """What was checked and what was not."""
 
@@ -61,6 +73,8 @@ class Coverage:
     rules_run: tuple[str, ...] = ()
     not_judged: tuple[NotChecked, ...] = ()
     skipped: tuple[NotChecked, ...] = ()
+    accepted: tuple[Accepted, ...] = ()
+    """Idioms: silent because they are meant, and because their effect was measured."""
     incomplete: tuple[NotChecked, ...] = ()
     """Reasons why this report must not be read as 'all good': exit code 3."""
 

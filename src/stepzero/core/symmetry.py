@@ -36,7 +36,8 @@ class UnitBlock:
     """Virtual step at which both responses and gradients could be compared; 0 is the start itself."""
     confirmed: str = ""
     """Which virtual optimizer steps kept the relation: ``elementwise`` (every update that treats all entries alike,
-    coupled weight decay under Adam included), ``linear`` (plain gradient steps and Adam alone), empty for rows."""
+    coupled weight decay under Adam included), ``linear`` (plain gradient steps and Adam alone), ``columns`` (proved
+    from the weights alone, for units that no gradient reaches on this batch), empty for rows."""
 
     @property
     def size(self) -> int:
@@ -77,8 +78,8 @@ class SymmetryFact:
     blocks: tuple[UnitBlock, ...] = ()
     widths: tuple[Width, ...] = ()
     siblings: tuple[Siblings, ...] = ()
-    breakers: tuple[str, ...] = ()
-    """What would tell copies apart in training, in words: 'dropout 0.1 at encoder.drop'."""
+    certificate: str = ""
+    """Plain stacks: whether colour refinement of the weights, without any data, finds the same blocks."""
 
 
 NO_SYMMETRY = SymmetryFact(ran=False)

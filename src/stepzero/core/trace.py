@@ -132,6 +132,8 @@ class Operation:
     """Weighted operations: what reads the result first: an activation's name, norm, residual, gate, softmax, attention,
     weighted, product, loss, output."""
     consumer_index: int | None = None
+    gain: float | None = None
+    """Activations: 1 / sqrt(E phi(z)^2) for z ~ N(0, 1), what keeps a signal's second moment; None when unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,6 +272,17 @@ class Unwritten:
 
 
 @dataclass(frozen=True, slots=True)
+class LostWrite:
+    """Writes of the factory into a weight that the next forward computes anew from raw tensors."""
+
+    name: str
+    """The weight as the code addresses it: ``conv.weight``."""
+    raw: tuple[str, ...]
+    """The parameters it is computed from."""
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class PoisonFact:
     """What building the model in marked memory showed; ``reason`` says why nothing could be shown."""
 
@@ -303,6 +316,8 @@ class Trace:
     inputs: tuple[InputFact, ...] = ()
     loss: LossFact = LossFact("none", "none", None)
     poison: PoisonFact = PoisonFact(ran=False, reason="not requested")
+    lost_writes: tuple[LostWrite, ...] = ()
+    """Of the factory; empty when stepzero did not call one."""
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
     optimizer: OptimizerFact = OptimizerFact()

@@ -1,61 +1,67 @@
 """Are the copied units of a weight whole attention heads?"""
 
+from collections.abc import Iterator
+
 from stepzero.core.symmetry import UnitBlock
 from stepzero.core.trace import Graph, Operation, Trace
 from stepzero.measure.uses import readings
 
-_ATTENDS = frozenset(["attention", "product"])
 _CARRIES = frozenset(["view", "multiply", "add", "norm", "dropout", "join"])
 
 
-def head_width(trace: Trace, parameter: str) -> int:
-    """Units a head in the attention that reads this weight; 0 when nothing of four axes attends to them.
+def head_groups(trace: Trace, parameter: str, found: list[UnitBlock]) -> list[tuple[int, ...]]:
+    """Heads of a weight that are one: every unit equals the unit at the same place of the other; counted along it.
 
-    Told by shape: attention and its written-out products run over (batch, heads, positions, width).
+    Empty when nothing downstream splits the units into heads, or when the blocks do not pair whole heads.
     """
+    block_of = {unit: index for index, block in enumerate(found) for unit in block.members[0].units}
+    for width in head_widths(trace, parameter):
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for head in sorted({unit // width for unit in block_of}):
+            units = range(head * width, (head + 1) * width)
+            if all(unit in block_of for unit in units):
+                groups.setdefault(tuple(block_of[unit] for unit in units), []).append(head)
+        equal = [tuple(heads) for heads in groups.values() if len(heads) > 1]
+        covered = {unit // width for unit in block_of} <= {head for heads in equal for head in heads}
+        if equal and covered:
+            return equal
+    return []
+
+
+def head_count(trace: Trace, parameter: str, found: list[UnitBlock]) -> int:
+    """Heads that the weight's units make up, at the width of `head_groups`."""
+    units = next((width.units for width in trace.symmetry.widths if width.parameter == parameter), 0)
+    groups = head_groups(trace, parameter, found)
+    for width in head_widths(trace, parameter):
+        if groups and units % width == 0 and max(head for heads in groups for head in heads) < units // width:
+            return units // width
+    return 0
+
+
+def head_widths(trace: Trace, parameter: str) -> list[int]:
+    """Units a head in the ways in which the weight's units are split into heads, the widest first."""
+    return sorted(set(_widths(trace, parameter)), reverse=True)
+
+
+def _widths(trace: Trace, parameter: str) -> Iterator[int]:
+    """Wherever a view splits the units of the weight: a last axis that with another makes them up."""
     graph = Graph(trace)
     for operation, _ in readings(trace).get(parameter, []):
+        if operation.unit_axis is None:
+            continue
+        units = operation.shape[operation.unit_axis]
         stack, seen = [operation.index], {operation.index}
         while stack:
             for index in graph.readers[stack.pop()]:
                 reader = trace.operations[index]
-                if reader.kind in _ATTENDS and (width := _width(trace, reader)):
-                    return width
                 if index not in seen and reader.kind in _CARRIES:
                     seen.add(index)
                     stack.append(index)
-    return 0
+                    if width := _split(reader, units):
+                        yield width
 
 
-def _width(trace: Trace, reader: Operation) -> int:
-    """Last axis of the first operand, or of the result where that operand is attention weights; heads on axis 1."""
-    first = trace.operations[reader.inputs[0]] if reader.inputs else None
-    if first is None or not (len(first.shape) == len(reader.shape) == 4 and first.shape[1] == reader.shape[1] > 1):
-        return 0
-    return reader.shape[-1] if _are_weights(trace, first) else first.shape[-1]
-
-
-def _are_weights(trace: Trace, operation: Operation) -> bool:
-    """Whether a softmax made it, through views and dropout."""
-    while operation.kind in ("view", "dropout") and len(operation.inputs) == 1:
-        operation = trace.operations[operation.inputs[0]]
-    return operation.kind == "softmax"
-
-
-def are_heads(trace: Trace, parameter: str, found: list[UnitBlock]) -> bool:
-    """Whether the blocks pair whole heads: every unit of one head with the unit at the same place of another."""
-    width = head_width(trace, parameter)
-    places = {unit for block in found for unit in block.members[0].units}
-    whole = {head for head in {unit // width for unit in places} if _is_whole(head, width, places)} if width else set()
-    is_aligned = width > 1 and all(len({unit % width for unit in block.members[0].units}) == 1 for block in found)
-    return len(whole) > 1 and is_aligned
-
-
-def _is_whole(head: int, width: int, places: set[int]) -> bool:
-    return all(head * width + place in places for place in range(width))
-
-
-def head_groups(trace: Trace, parameter: str, found: list[UnitBlock]) -> list[tuple[int, ...]]:
-    """Heads that are one, group by group; heads are counted along the whole weight."""
-    width = head_width(trace, parameter)
-    return sorted({tuple(sorted({unit // width for unit in block.members[0].units})) for block in found})
+def _split(reader: Operation, units: int) -> int:
+    width = reader.shape[-1] if reader.shape else 0
+    is_split = reader.kind == "view" and 1 < width < units and units % width == 0
+    return width if is_split and any(units % (size * width) == 0 for size in reader.shape[:-1] if size > 1) else 0

@@ -9,6 +9,8 @@ from stepzero.measure.uses import live_inputs
 
 _TANH_SLICE = {"lstm": 2, "lstm_cell": 2, "gru": 2, "gru_cell": 2, "rnn_tanh": 0, "rnn_tanh_cell": 0}
 """Which of the packed slices is squashed by tanh; the others are gates."""
+_GATES = {"lstm": (0, 1, 3), "gru": (0, 1)}
+"""Which of the packed slices are gates."""
 _LARGEST = 1.0
 """Bound of the hidden state that deeper layers read: tanh times a gate."""
 
@@ -38,6 +40,17 @@ def candidates(trace: Trace, operation: Operation, facts: dict[str, TensorFact])
         loudest = max(range(len(values)), key=lambda number: sum(map(abs, values[number])))
         drive = fact.rms * math.sqrt(weight.fan_in) * (size if index == 0 and size is not None else _LARGEST)
         yield Candidate(biases[loudest].parameter, total, (drive,) * len(total))
+
+
+def gate_biases(operation: Operation, facts: dict[str, TensorFact]) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """Sum of both bias vectors over each gate of a recurrent call, by the vector that holds most of it."""
+    places = _GATES.get(operation.name.removesuffix("_cell"), ())
+    for _, biases in _layers(operation.uses):
+        for place in places:
+            values = [_slice(facts.get(use.parameter), use, place) for use in biases]
+            if values and all(values):
+                loudest = max(range(len(values)), key=lambda number: sum(map(abs, values[number])))
+                yield biases[loudest].parameter, tuple(map(sum, zip(*values, strict=True)))
 
 
 def _layers(uses: tuple[ParameterUse, ...]) -> Iterator[tuple[ParameterUse, list[ParameterUse]]]:

@@ -1,5 +1,7 @@
 """Are the units of one operation copies of each other? Read from the fingerprints of the first pass."""
 
+from collections.abc import Sequence
+
 from stepzero.core.trace import Graph, Operation, Signal
 
 _CARRIES = frozenset(["activation", "dropout"])
@@ -19,6 +21,26 @@ def are_equal(signal: Signal, tolerance: float) -> bool:
     return len(values) > 0
 
 
+def period(signal: Signal, tolerance: float, *, least: int) -> int | None:
+    """Smallest p >= ``least`` with unit i a copy of unit i + p for all i; None without one.
+
+    p divides the number of units, and the units inside one block are not copies of each other themselves.
+    """
+    if signal.nonfinite or not signal.rms:
+        return None
+    values, units, allowed = signal.fingerprint.unpack(), signal.units, tolerance * signal.rms
+    for shift in range(least, units // 2 + 1):
+        if units % shift == 0 and abs(values[0] - values[shift]) <= allowed:
+            rows = [values[start : start + units] for start in range(0, len(values), units)]
+            if all(_is_periodic(row, shift, allowed) for row in rows):
+                return shift if any(max(row[:shift]) - min(row[:shift]) > allowed for row in rows) else None
+    return None
+
+
+def _is_periodic(row: Sequence[float], shift: int, allowed: float) -> bool:
+    return all(abs(one - other) <= allowed for one, other in zip(row, row[shift:], strict=False))
+
+
 def have_equal_units(graph: Graph, operation: Operation, tolerance: float) -> bool | None:
     """Whether the units respond alike, also after the bias and activation that follow, *and* receive alike gradients.
 
@@ -28,7 +50,7 @@ def have_equal_units(graph: Graph, operation: Operation, tolerance: float) -> bo
         return None
     if not are_equal(operation.backward, tolerance):
         return False
-    stages = [operation, *_following(graph, operation)]
+    stages = [operation, *following(graph, operation)]
     return all(are_equal(stage.forward, tolerance) for stage in stages if stage.forward is not None)
 
 
@@ -42,7 +64,7 @@ def tells_samples_apart(graph: Graph, operation: Operation, floor: float) -> boo
     )
 
 
-def _following(graph: Graph, operation: Operation) -> list[Operation]:
+def following(graph: Graph, operation: Operation) -> list[Operation]:
     """Biases, scales and activations applied to the units of ``operation`` before anything mixes them."""
     found, stack = [], [operation]
     while stack:

@@ -31,7 +31,7 @@ def cones(trace: Trace, most: float) -> Iterator[Cone]:
     """First layers that read at most ``most`` numbers of the batch as they are, with nothing that moves a kink."""
     graph, facts = Graph(trace), {fact.name: fact for fact in trace.parameters}
     for layer in trace.weighted():
-        use, source = weight_use(layer), _input_of(trace, layer)
+        use, source = weight_use(layer), input_of(trace, layer)
         if source is None or use is None or layer.name not in _POINTWISE or use.fan_in is None or use.fan_in > most:
             continue
         walk = _walk(graph, layer, facts)
@@ -43,7 +43,7 @@ def cones(trace: Trace, most: float) -> Iterator[Cone]:
         yield Cone(layer, source, int(use.fan_in), layers, kinks, not walk.is_cut)
 
 
-def _input_of(trace: Trace, layer: Operation) -> Operation | None:
+def input_of(trace: Trace, layer: Operation) -> Operation | None:
     """The batch tensor that the layer reads unchanged; None when something stands between."""
     operation = layer
     while len(sources := live_inputs(trace, operation)) == 1:

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from stepzero.core.outcome import LayerRow
 from stepzero.core.trace import Operation, ParameterUse, TensorFact, Trace
-from stepzero.measure.gain import gain_of
 from stepzero.measure.uses import weight_use
 
 _SATURATED = 0.5
@@ -32,8 +31,7 @@ def law_std(use: ParameterUse, consumer: Operation | None = None) -> float | Non
     """gain(consumer) / sqrt(true fan in): the standard deviation that keeps the signal's second moment."""
     if not use.fan_in or use.slot == "table" or use.is_derived:
         return None
-    is_curved = consumer is not None and consumer.kind == "activation"
-    gain = gain_of(consumer.name, consumer.attributes) if consumer is not None and is_curved else None
+    gain = consumer.gain if consumer is not None and consumer.kind == "activation" else None
     return (gain or 1.0) / math.sqrt(use.fan_in)
 
 

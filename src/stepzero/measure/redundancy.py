@@ -3,6 +3,7 @@
 Shapes: U units, N numbers a unit, K random projections.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -92,13 +93,20 @@ def _projected(rows_UN: Tensor) -> Tensor:
 
 
 def _exactly_equal(rows_UN: Tensor, group: list[int]) -> list[list[int]]:
-    found, rest = [], group
+    """Split a group of equal projections into groups whose rows are equal bit by bit, each row read once or twice."""
+    found, rest = [], torch.tensor(group)
     while len(rest) > 1:
-        same = [unit for unit in rest if torch.equal(rows_UN[unit], rows_UN[rest[0]])]
-        rest = [unit for unit in rest if unit not in set(same)]
-        if len(same) > 1:
-            found.append(same)
+        is_same = torch.cat([(part == rows_UN[rest[0]]).all(1) for part in _slabs(rows_UN, rest)])
+        if int(is_same.sum()) > 1:
+            found.append(rest[is_same].tolist())
+        rest = rest[~is_same]
     return found
+
+
+def _slabs(rows_UN: Tensor, chosen: Tensor) -> Iterator[Tensor]:
+    """The chosen rows, a bounded number of them at a time."""
+    step = max(1, _CHUNK // rows_UN.shape[1])
+    return (rows_UN[chosen[start : start + step]] for start in range(0, len(chosen), step))
 
 
 @dataclass(frozen=True)

@@ -26,20 +26,22 @@ def projector(rows: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     return matrix.to(device=device, dtype=dtype)
 
 
-def summary(
-    samples_NRU: Tensor, plan: Plan, *, with_place: bool = False, with_range: bool = False, with_off: bool = False
-) -> Tensor:
+def summary(samples_NRU: Tensor, plan: Plan, *, with_range: bool = False, with_off: bool = False) -> Tensor:
     """Summarise N samples of one plan as tables [N, rows, U] in float64.
 
-    ``with_place`` adds the place mean square (forward), ``with_range`` low and high (activations), ``with_off``
-    (non-negative samples only) the share of exact zeros twice, which is both the flat and the off share of a ReLU's
-    output. Each needs the one before it.
+    ``with_range`` adds low and high (activations), ``with_off`` (non-negative samples only) the share of exact zeros
+    twice, which is both the flat and the off share of a ReLU's output. It needs the range before it.
     """
     wide_NRU = samples_NRU.to(wide(samples_NRU))
-    square_NRU = wide_NRU * wide_NRU
-    parts = [projector(plan.rows, wide_NRU.device, wide_NRU.dtype) @ wide_NRU, square_NRU.mean(1, keepdim=True)]
-    if with_place:
-        parts.append(_place(wide_NRU, parts[0], plan))
+    projected = _with_places(plan, wide_NRU.device, wide_NRU.dtype) @ wide_NRU
+    kept = PROJECTIONS + 1
+    # Mean over places of (mean over batch entries) squared; the rest of the mean square varies by entry.
+    place_means = projected[:, kept:] if projected.shape[1] > kept else projected[:, :1]
+    parts = [
+        projected[:, :kept],
+        (wide_NRU * wide_NRU).mean(1, keepdim=True),
+        place_means.square().mean(1, keepdim=True),
+    ]
     if with_range:
         parts += [wide_NRU.amin(1, keepdim=True), wide_NRU.amax(1, keepdim=True)]
     if with_off:
@@ -48,12 +50,14 @@ def summary(
     return torch.cat(parts, 1)
 
 
-def _place(samples_NRU: Tensor, projected: Tensor, plan: Plan) -> Tensor:
-    """[N, 1, U]: mean over places of (mean over batch entries) squared; the rest of the mean square varies by entry."""
+@functools.lru_cache(maxsize=512)
+def _with_places(plan: Plan, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """`projector`, and below it one row a place that averages over batch entries, where there are several of both."""
+    matrix = projector(plan.rows, device, dtype)
     if plan.samples == 1 or plan.places == 1:
-        return projected[:, :1].square()
-    mean = samples_NRU.view(-1, plan.samples, plan.places, plan.units).mean(1)
-    return mean.square().mean(1, keepdim=True)
+        return matrix
+    averages = torch.eye(plan.places, device=device, dtype=dtype).repeat(1, plan.samples) / plan.samples
+    return torch.cat([matrix, averages])
 
 
 def batch_share(mean_square: float, place_mean_square: float, samples: int) -> float | None:

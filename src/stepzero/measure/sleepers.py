@@ -22,6 +22,17 @@ def stuck(trace: Trace) -> dict[str, tuple[str, ...]]:
     return {blocker: tuple(names) for blocker, names in groups.items()}
 
 
+def lost(trace: Trace) -> list[ParameterWake]:
+    """Zero weights of which a part wakes and a part never does: units that their bias keeps switched off."""
+    zero = {fact.name for fact in trace.parameters if fact.is_zero and len(fact.shape) > 1}
+    tables = {use.parameter for operation in trace.operations for use in operation.uses if use.slot == "table"}
+    return [
+        each
+        for each in trace.wake.parameters
+        if each.parameter in zero - tables and 0 < each.stuck < each.slices and each.cause == "value"
+    ]
+
+
 def _is_judged(trace: Trace, each: ParameterWake) -> bool:
     """Not a looked-up table, not partly alive, not a sibling of modules that this batch did reach."""
     is_table = any(use.slot == "table" for _, use in readings(trace).get(each.parameter, []))

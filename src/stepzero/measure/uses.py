@@ -4,6 +4,8 @@ from stepzero.core.trace import Operation, ParameterUse, Trace
 
 WEIGHTS = ("weight", "table", "recurrent", "operand")
 """Slots in which a parameter carries directions, not a scale or an offset; the most telling first."""
+LOOKUPS = ("embedding", "embedding_bag", "getitem", "gather", "index_select", "take_along_dim")
+"""Operations that read what an index chooses and nothing else."""
 _STEPS = 8
 """How far `feeding` looks back: a norm, a bias, dropout and a few views lie between a weight and its activation."""
 

@@ -17,6 +17,7 @@ def agree(names: Sequence[str], verb: str) -> str:
     return verb if len(names) > 1 else irregular.get(verb, verb + "s")
 
 
-def enumerated(names: Sequence[str], most: int = 3) -> str:
+def some(names: Sequence[str], most: int = 3) -> str:
     """'a, b, c and 2 more'."""
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")

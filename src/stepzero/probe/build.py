@@ -13,6 +13,7 @@ from torch import nn
 from stepzero.core.errors import StepzeroError, TargetError
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything
 from stepzero.probe.subject import Subject, subject_of, unwrapped
+from stepzero.probe.writes import watched_writes
 
 _TORCH = str(Path(torch.__file__).parent)
 _HERE = str(Path(__file__).parent.parent)
@@ -37,7 +38,7 @@ def build(
     The factory returns a model, ``(model, batch)`` or ``(model, batch, loss)``. Its own exceptions come back as they
     are; anything else it may return raises `TargetError`.
     """
-    with preserved_randomness(), preserved_state(), recorded_lines() as lines:
+    with preserved_randomness(), preserved_state(), recorded_lines() as lines, watched_writes() as watch:
         seed_everything(seed)
         with _noting_the_factory():
             made = factory()
@@ -53,6 +54,7 @@ def build(
     )
     subject.factory = factory
     subject.source_lines = _by_path(unwrapped(model), lines)
+    subject.lost_writes = watch.lost(subject.model)
     return subject
 
 

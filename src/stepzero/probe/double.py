@@ -47,6 +47,21 @@ class Double(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+class Leaky(TorchFunctionMode):
+    """Let rectifiers leak: a symmetry of the weights is one for every elementwise map, and no unit is switched off."""
+
+    slope = 0.25
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one torch call, with a leaky rectifier in place of a plain one."""
+        kwargs, name = kwargs or {}, getattr(func, "__name__", "")
+        if name not in ("relu", "relu_"):
+            return func(*args, **kwargs)
+        inplace = name == "relu_" or bool(args[1] if len(args) > 1 else kwargs.get("inplace", False))
+        value = args[0] if args else kwargs["input"]
+        return torch.nn.functional.leaky_relu(value, self.slope, inplace=inplace)
+
+
 def _is_mixed(args: Any, kwargs: Any) -> bool:
     kinds = {tensor.dtype for tensor in flat_tensors((*args, *kwargs.values()))}
     return not kinds.isdisjoint((torch.float64, torch.complex128)) and not kinds.isdisjoint(_WIDER)

@@ -3,6 +3,7 @@
 Shapes: N positions (batch entries x places), U units, K projections.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from stepzero.probe.transfer import Ledger
 from stepzero.probe.vocabulary import Spec
 
 _ROWS = frozenset(["weight", "table"])
+_ROUNDING = 1e-9
+"""Relative range of a response that counts as none."""
 
 
 @dataclass(slots=True)
@@ -35,6 +38,8 @@ class Visit:
     positions: int
     forward: Tensor
     """[U, K]"""
+    varies: Tensor
+    """[U] whether the response differs between positions, beyond rounding."""
     backward: Tensor | None = None
     """[U, K]; None while no gradient has arrived."""
 
@@ -64,8 +69,8 @@ class UnitRecorder(Recorder):
         axes = units.of_rows(record.name, self._call, use, record.shape) if use is not None else None
         if use is None or axes is None or tensor.is_complex():
             return
-        forward = _projected(tensor.detach(), axes)
-        visit = Visit(use.parameter, record.name, use, tensor.numel() // max(1, len(forward)), forward)
+        forward, varies = _projected(tensor.detach(), axes), _varies(tensor.detach(), axes)
+        visit = Visit(use.parameter, record.name, use, tensor.numel() // max(1, len(forward)), forward, varies)
         self.visits.append(visit)
         if tensor.requires_grad:
             tensor.register_hook(_arrival(visit, axes))
@@ -93,13 +98,23 @@ def _arrival(visit: Visit, axes: tuple[int, ...]) -> Callable[[Tensor], None]:
     return arrive
 
 
+def _as_rows(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
+    others = tuple(axis for axis in range(tensor.dim()) if axis not in axes)
+    positions = math.prod(tensor.shape[axis] for axis in others)
+    return tensor.permute(*others, *axes).reshape(positions, -1)
+
+
 def _projected(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
     """[U, K]: the same random directions for every tensor with as many positions, so that layers can be compared."""
-    others = tuple(axis for axis in range(tensor.dim()) if axis not in axes)
-    positions = 1
-    for axis in others:
-        positions *= tensor.shape[axis]
-    rows_NU = tensor.permute(*others, *axes).reshape(positions, -1)
-    directions_KN = projector(positions).to(rows_NU.device, rows_NU.dtype) / positions**0.5
+    rows_NU = _as_rows(tensor, axes)
+    directions_KN = projector(len(rows_NU)).to(rows_NU.device, rows_NU.dtype) / max(1, len(rows_NU)) ** 0.5
     projected: Tensor = (directions_KN @ rows_NU).T
     return projected.to("cpu", torch.float64)
+
+
+def _varies(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
+    rows_NU = _as_rows(tensor, axes)
+    if not rows_NU.numel():
+        return torch.zeros(rows_NU.shape[1], dtype=torch.bool)
+    low, high = torch.aminmax(rows_NU, dim=0)
+    return ((high - low) > _ROUNDING * torch.maximum(low.abs(), high.abs())).cpu()

@@ -17,6 +17,7 @@ from stepzero.core.trace import (
     TensorFact,
     Trace,
 )
+from stepzero.measure.gain import gain_of
 from stepzero.measure.sampling import plan_of, rows_of, wide
 from stepzero.probe import facts, roles, units
 from stepzero.probe.nodes import Record
@@ -59,6 +60,7 @@ def trace(
         buffers=buffers,
         modules=_modules(subject, run.recorder.calls),
         inputs=inputs,
+        lost_writes=subject.lost_writes,
         loss=_loss(run, operations),
         batch_size=batch_size(subject),
         has_forward=True,
@@ -163,6 +165,7 @@ def _operation(record: Record, ledger: Ledger, tables: Tables, tickets: dict[str
         role=record.role,
         consumer=record.consumer,
         consumer_index=record.consumer_index,
+        gain=gain_of(record.name, record.attributes) if record.kind == "activation" else None,
     )
 
 

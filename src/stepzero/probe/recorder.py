@@ -21,9 +21,9 @@ from stepzero.probe import settings, units, views
 from stepzero.probe.nodes import Node, Record, View
 from stepzero.probe.restore import Guard
 from stepzero.probe.rewrites import Rewrites
-from stepzero.probe.sampler import Sampler
+from stepzero.probe.sampler import Measured, Sampler
 from stepzero.probe.uses import describe, flat_tensors, shape_of
-from stepzero.probe.vocabulary import CREATORS, DROPOUTS, Spec, spec_of
+from stepzero.probe.vocabulary import CREATORS, Spec, spec_of
 
 _RUNS = itertools.count(1)
 _MARK = "_stepzero_node"
@@ -61,6 +61,7 @@ class Recorder(TorchFunctionMode):
         self._visits: dict[tuple[str, str], int] = {}
         self._largest: dict[Any, float] = {}
         self._kept: list[Tensor] = []
+        self._weighed: tuple[Tensor | None, Measured | None] = (None, None)
         # Tensors that outlive the pass carry no mark: where they came from is kept here, by identity.
         for tensor in _lasting(model):
             self._sources[id(tensor)] = None
@@ -147,7 +148,7 @@ class Recorder(TorchFunctionMode):
             spec = spec if spec.is_inplace else replace(spec, is_inplace=True)
             self._before_write(spec, args, kwargs)
         if spec.kind in ("dropout", "attention"):
-            args, kwargs = _without_dropout(spec, args, kwargs)
+            args, kwargs = settings.without_dropout(spec, args, kwargs)
         if self.phase == "backward":  # a checkpoint runs its forward again, and must save what it saved before
             return func(*args, **kwargs)
         return self._observe(func, spec, args, kwargs)
@@ -230,6 +231,7 @@ class Recorder(TorchFunctionMode):
             if spec.kind == "loss":
                 settings.read_loss(record, spec, args, kwargs)
         elif spec.kind in _MEASURED and spec.name not in _PARTIAL and self._is_worth_measuring(record):
+            settings.read_sharpness(record, spec, args, kwargs)
             self._measure(record, first, flatness)
 
     def _new(self, spec: Spec, tensor: Tensor, inputs: list[int], *, from_input: bool) -> Record:
@@ -310,8 +312,11 @@ class Recorder(TorchFunctionMode):
                 with torch._C.DisableTorchFunction():
                     if record.kind in _BY_UNIT:
                         record.backward = self.sampler.take(gradient, plan, is_forward=False)
-                    else:
+                    elif gradient is not self._weighed[0]:
                         record.backward = self.sampler.weigh(gradient, plan)
+                        self._weighed = (gradient, record.backward)
+                    else:  # a sum hands one gradient to all its terms
+                        record.backward = self._weighed[1]
 
         tensor.register_hook(arrive)
 
@@ -382,18 +387,3 @@ def _views_after(
         operand, view = sources[0]
         return (views.through(spec.name, view, operand, shapes[id(operand)], output),)
     return tuple(View(view.parameter, (None,) * output.dim(), None, is_derived=True) for _, view in sources)
-
-
-def _without_dropout(
-    spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Dropout off: noise would drown exact statements about the start."""
-    if spec.name in DROPOUTS:
-        if len(args) >= 3:
-            return (args[0], args[1], False, *args[3:]), kwargs
-        return args, {**kwargs, ("train" if "train" in kwargs else "training"): False}
-    if spec.name == "scaled_dot_product_attention":
-        return (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs, "dropout_p": 0.0} if len(
-            args
-        ) <= 4 else kwargs
-    return args, kwargs

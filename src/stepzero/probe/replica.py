@@ -16,15 +16,19 @@ from torch import Tensor, nn
 from stepzero.core.errors import StepzeroError
 from stepzero.probe.build import parts
 from stepzero.probe.capture import eager, set_modes
-from stepzero.probe.double import Double, widened
+from stepzero.probe.double import Double, Leaky, widened
 from stepzero.probe.loss import loss_of, main_output
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything, without_collection
 from stepzero.probe.subject import Subject, copied_batch, unwrapped
 from stepzero.probe.uses import flat_tensors
 
 Gradients = dict[str, Tensor | None]
+Sizes = dict[str, Tensor | None]
+"""For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
 _OF_NOISE = 8.0
 """A gradient is zero when it is no more than so many times what another rounding changes in it."""
+_FAINT = 1e-9
+"""Of the largest gradient: rounding leaves 1e-16 of each term, in any number of terms that can be run."""
 
 
 class ReplicaError(StepzeroError):
@@ -45,42 +49,44 @@ class Replica:
         self._buffers = {name: each.detach().clone() for name, each in self.model.named_buffers()}
         true = widened(copied_batch(subject))
         self._batches = (true, _resampled(true, subject.seed))
+        self.is_leaky = False
+        """Run rectifiers with a leak, to see units that are switched off on both batches."""
 
-    def run(self, batch: int = 0, *, watch: Any = None) -> tuple[Gradients, Tensor]:
+    def run(self, batch: int = 0, *, watch: Any = None, loss_only: bool = False) -> tuple[Gradients, Tensor]:
         """Forward and backward on batch 0 (true) or 1 (random); returns gradients by name and the main output.
 
         What is differentiated is the loss plus random cotangents at the output: the loss alone may vanish by
         symmetry, and a sum of outputs behind a normalisation has no gradient at all. On the random batch, whose
-        targets mean nothing, the cotangents alone count. ``watch`` is a mode entered around the forward.
+        targets mean nothing, the cotangents alone count. ``watch`` is a mode entered around the forward;
+        ``loss_only`` leaves the cotangents out.
         """
         with self._running() as stack:
             if watch is not None:
                 stack.enter_context(watch)
-            output, scalar = self._scalar(batch, watch)
+            output, scalar = self._scalar(batch, watch, loss_only=loss_only)
             if watch is not None:
                 watch.phase = "backward"
             gradients = self._differentiated(scalar)
         return gradients, main_output(output).detach()
 
-    def sizes(self, batch: int = 0) -> tuple[dict[str, Tensor | None], Gradients]:
-        """Norms of each gradient's slices along axis 0, zero where it is rounding alone; and the gradients.
+    def sizes(self, batch: int = 0) -> tuple[Sizes, Gradients]:
+        """Norms of each gradient's slices along axis 0, negative where it is rounding alone; and the gradients.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
-        first one to the last bits, except where both are what a cancelled sum left over.
+        first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
+        gradient is faint enough for that question.
         """
         with self._running():
-            _, scalar = self._scalar(batch, None)
+            output, scalar = self._scalar(batch, None)
             first = self._differentiated(scalar, retain_graph=True)
-            third = self._differentiated(scalar / 3)
-        found: dict[str, Tensor | None] = {}
-        for name, gradient in first.items():
-            other = third[name]
-            if gradient is None or other is None:
-                found[name] = None
-                continue
-            norms, noise = _slice_norms(gradient), _slice_norms(gradient - 3 * other)
-            floor = _OF_NOISE * noise.max() if noise.numel() else noise
-            found[name] = torch.where(norms <= floor, torch.zeros_like(norms), norms)  # NaN stays NaN
+            found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
+            if _is_any_faint(found, max(1, main_output(output).numel()) ** -0.5):
+                third = self._differentiated(scalar / 3)
+                for name, norms in found.items():
+                    one, other = first[name], third[name]
+                    if norms is not None and one is not None and other is not None and norms.numel():
+                        floor = _OF_NOISE * _slice_norms(one - 3 * other).max()
+                        found[name] = torch.where((norms > 0) & (norms <= floor), -norms, norms)
         return found, first
 
     def _differentiated(self, scalar: Tensor, *, retain_graph: bool = False) -> Gradients:
@@ -92,6 +98,17 @@ class Replica:
         )
         dense = [each.to_dense() if each is not None and each.layout != torch.strided else each for each in found]
         return dict(zip(names, dense, strict=True))
+
+    def forward(self, watch: Any) -> None:
+        """Run forward on the true batch under ``watch``, without derivatives unless the model takes some itself."""
+        try:
+            with self._running() as stack, torch.no_grad():
+                stack.enter_context(watch)
+                self._called(0, watch)
+        except ReplicaError:
+            with self._running() as stack:
+                stack.enter_context(watch)
+                self._called(0, watch)
 
     def output(self, batch: int = 0) -> Tensor:
         """Main output of the model; derivatives are on, since a forward may take some of its own."""
@@ -120,15 +137,18 @@ class Replica:
         """The copy's parameters as they are now."""
         return {name: each.detach().clone() for name, each in self.parameters.items()}
 
-    def _scalar(self, batch: int, watch: Any) -> tuple[Any, Tensor]:
+    def _called(self, batch: int, watch: Any) -> Any:
         args, kwargs = copy.deepcopy(self._batches[batch])
         for index, tensor in enumerate(flat_tensors((*args, *kwargs.values()) if watch is not None else ())):
             watch.add_input(f"args[{index}]", tensor)
-        output = self.model(*args, **kwargs)
+        return self.model(*args, **kwargs)
+
+    def _scalar(self, batch: int, watch: Any, *, loss_only: bool = False) -> tuple[Any, Tensor]:
+        output = self._called(batch, watch)
         scalar = _cotangents(output, self._subject.seed + batch)
         if batch == 0 or _has_own_loss(output):
             value, _ = loss_of(output, self._subject.loss, widened(self._subject.target), self._subject.seed)
-            scalar = scalar + value.to(torch.float64)
+            scalar = value.to(torch.float64) if loss_only else scalar + value.to(torch.float64)
         return output, scalar
 
     @contextmanager
@@ -141,6 +161,8 @@ class Replica:
             torch.set_default_dtype(torch.float64)  # noqa: TID251 - inside preserved_state
             seed_everything(self._subject.seed)
             stack.enter_context(Double())
+            if self.is_leaky:
+                stack.enter_context(Leaky())
             try:
                 yield stack
             except StepzeroError:
@@ -155,6 +177,16 @@ def _slice_norms(gradient: Tensor) -> Tensor:
     flat = gradient.detach().abs()
     flat = flat.flatten(1).amax(1) if flat.dim() > 1 and flat.numel() else flat.reshape(-1)
     return flat.to("cpu", torch.float64)
+
+
+def _is_any_faint(sizes: Sizes, arriving: float) -> bool:
+    """Whether some gradient that is not zero is small enough to be what rounding left of a larger one.
+
+    ``arriving``: size of the cotangents at the output. All gradients may be rounding: then none of them is large.
+    """
+    largest = max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
+    largest = max(largest, arriving)
+    return any(bool(((each > 0) & (each < _FAINT * largest)).any()) for each in sizes.values() if each is not None)
 
 
 def _has_own_loss(output: Any) -> bool:

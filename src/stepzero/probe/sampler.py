@@ -22,7 +22,7 @@ TOGETHER = 1 << 17
 _ROUNDED = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
 """Where a norm would be rounded to the tensor's own dtype, it is taken in a wider one."""
 
-Key = tuple[Plan, bool, bool, bool, torch.device, torch.dtype]
+Key = tuple[Plan, bool, bool, torch.device, torch.dtype]
 
 
 @dataclass(slots=True)
@@ -61,7 +61,7 @@ class Sampler:
         """
         sample = rows_of(tensor, plan)
         measured = Measured(plan, is_forward, has_range or has_off, has_off) if is_forward else self.weigh(tensor, plan)
-        key = (plan, is_forward, measured.has_range, has_off, sample.device, sample.dtype)
+        key = (plan, measured.has_range, has_off, sample.device, sample.dtype)
         self._groups.setdefault(key, []).append((measured, sample))
         self._pending += plan.rows * plan.units
         if self._pending > PENDING:
@@ -96,7 +96,6 @@ class Sampler:
         table = signal.summary(
             stacked,
             first.plan,
-            with_place=first.is_forward,
             with_range=first.has_range,
             with_off=first.has_off,
         )

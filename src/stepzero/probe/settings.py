@@ -6,10 +6,13 @@ from torch import Tensor
 
 from stepzero.core.trace import Attribute
 from stepzero.measure.sampling import plan_of, rows_of, wide
+from stepzero.measure.sharpness import logits_of, spread_over_keys
 from stepzero.probe.nodes import Record
 from stepzero.probe.uses import argument
-from stepzero.probe.vocabulary import BOUNDED, Spec
+from stepzero.probe.vocabulary import BOUNDED, DROPOUTS, Spec
 
+_SAMPLES, _KEYS = 8, 1024
+"""Batch entries and keys whose logits are worked out again behind a fused attention."""
 _SETTINGS: dict[str, tuple[tuple[str, int, str, float | str | None], ...]] = {
     "leaky_relu": (("negative_slope", 1, "negative_slope", 0.01),),
     "rrelu": (("lower", 1, "lower", 1 / 8), ("upper", 2, "upper", 1 / 3)),
@@ -53,6 +56,9 @@ def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, An
     elif spec.kind == "softmax":
         dim = argument(args, kwargs, 1, "dim", -1)
         record.attributes["dim"] = dim if isinstance(dim, int) else -1
+    elif spec.name == "scaled_dot_product_attention":
+        scale = kwargs.get("scale", args[6] if len(args) > 6 else None)
+        record.attributes["scale"] = float(scale) if isinstance(scale, int | float) else None
     elif spec.kind == "dropout":
         share = argument(args, kwargs, 1, "p", 0.5)
         record.attributes["p"] = float(share) if isinstance(share, int | float) else None
@@ -82,6 +88,55 @@ def _read_padding_row(record: Record, padding: Any, table: Any) -> None:
     if isinstance(padding, int) and isinstance(table, Tensor) and type(table).__name__ != "DTensor":
         row = table.detach()[padding]
         record.scalars["padding_rms"] = row.to(wide(row)).square().mean().sqrt()
+
+
+def read_sharpness(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Spread of attention logits over the keys of a query; every softmax inside the model has one."""
+    if spec.name == "scaled_dot_product_attention":
+        _read_attention(record, *(argument(args, kwargs, place, name) for place, name in enumerate(("query", "key"))))
+    elif spec.name == "softmax":
+        dim = record.attributes["dim"]
+        _read_rows(record, argument(args, kwargs, 0, "input"), dim if isinstance(dim, int) else -1)
+
+
+def _read_rows(record: Record, logits: Any, dim: int) -> None:
+    """From a sample of the logits themselves."""
+    if not isinstance(logits, Tensor) or not logits.is_floating_point() or logits.dim() < 3:
+        return
+    plan = plan_of(tuple(logits.shape), dim % logits.dim())
+    if plan is None or plan.samples < 2:
+        return
+    _keep_spread(record, rows_of(logits, plan).view(plan.samples, plan.places, plan.units))
+
+
+def _read_attention(record: Record, query: Any, key: Any) -> None:
+    """The same where one call hides the logits: worked out again for a few queries. The call's own scale is read."""
+    if not isinstance(query, Tensor) or not isinstance(key, Tensor) or query.is_nested or key.is_nested:
+        return
+    scale = record.attributes.get("scale")
+    logits = logits_of(query, key, scale if isinstance(scale, float) else None, samples=_SAMPLES, most=_KEYS)
+    if logits is not None:
+        _keep_spread(record, logits)
+
+
+def _keep_spread(record: Record, logits: Tensor) -> None:
+    if (spread := spread_over_keys(logits)) is not None:
+        record.scalars["row_std"], record.scalars["row_keys"] = spread
+
+
+def without_dropout(
+    spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Dropout off: noise would drown exact statements about the start."""
+    if spec.name in DROPOUTS:
+        if len(args) >= 3:
+            return (args[0], args[1], False, *args[3:]), kwargs
+        return args, {**kwargs, ("train" if "train" in kwargs else "training"): False}
+    if spec.name == "scaled_dot_product_attention":
+        if len(args) > 4:
+            return (*args[:4], 0.0, *args[5:]), kwargs
+        return args, {**kwargs, "dropout_p": 0.0}
+    return args, kwargs
 
 
 def read_loss(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

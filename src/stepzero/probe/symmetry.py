@@ -8,52 +8,71 @@ Shapes: U units, P projections (of all visits and batches together).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from stepzero.core.symmetry import Level, Member, Siblings, SymmetryFact, UnitBlock, Width
+from stepzero.core.symmetry import Level, Member, SymmetryFact, UnitBlock, Width
+from stepzero.core.trace import Trace
 from stepzero.measure.redundancy import equal_groups, parallel_groups
 from stepzero.probe import steps
 from stepzero.probe.fingerprints import UnitRecorder, Visit
+from stepzero.probe.prints import Prints, all_different, prints_of, siblings
 from stepzero.probe.replica import Gradients, Replica, ReplicaError
 from stepzero.probe.rows import row_matrix
+from stepzero.probe.stack import certificate
 from stepzero.probe.subject import Subject
 
 EXACT, NARROW = 1e-10, 2e-6
 """Largest relative difference of equal units: of float64 weights; of weights stored in fewer bits, whose block sums
 agree to their own rounding only."""
-_DEAD = 1e-13
-"""Of the largest gradient anywhere: less than rounding leaves of a cancelled sum."""
 _WAKING_STEPS = 4
-_PATTERN = 8
-"""Values; a draw of more than a few numbers has more, also in bfloat16."""
+_PAIR = 2
 
 
-@dataclass
-class Prints:
-    """Fingerprints of one weight's units at one state of the copy."""
-
-    visits: list[Visit]
-    forward: Tensor
-    """[U, P]"""
-    backward: Tensor
-    """[U, P]; zeros where no gradient arrives."""
-    key: tuple[int, ...]
-    """Positions of each visit: only units seen at as many places can be compared."""
-    live: Tensor
-    """[U] whether a gradient arrives."""
-    step: int = 0
-
-
-def symmetry(subject: Subject) -> SymmetryFact:
+def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
     """Look for copies among the units of ``subject``'s model; never raises because of the model."""
     try:
         replica = Replica(subject)
-        return _Probe(replica, _tolerance(subject)).result()
+        tolerance = _tolerance(subject)
+        if widths := all_different(replica, tolerance):
+            return SymmetryFact(ran=True, widths=widths, siblings=tuple(siblings(replica)))
+        groups = certificate(trace, replica.parameters) if trace is not None else None
+        fact = _Probe(replica, tolerance).result()
+        fact = replace(fact, blocks=(*fact.blocks, *_proved_asleep(fact, groups or {})))
+        return replace(fact, certificate=_certificate(fact, groups))
     except ReplicaError as error:
         return SymmetryFact(ran=False, reason=str(error))
+
+
+def _proved_asleep(fact: SymmetryFact, groups: dict[str, list[list[int]]]) -> Iterator[UnitBlock]:
+    """Blocks that the weights prove and the probe could not see, because no gradient reaches their units here."""
+    seen = {
+        (member.parameter, unit)
+        for block in fact.blocks
+        for member in block.members
+        if block.level in ("twins", "lumped")
+        for unit in member.units
+    }
+    for name, found in groups.items():
+        for units in found:
+            if not any((name, unit) in seen for unit in units):
+                yield UnitBlock("lumped", (Member(name, tuple(units)),), 0.0, confirmed="columns")
+
+
+def _certificate(fact: SymmetryFact, groups: dict[str, list[list[int]]] | None) -> str:
+    """Compare what the probe saw with what the weights alone prove."""
+    if groups is None:
+        return ""
+    seen = {name: set[tuple[int, ...]]() for name in groups}
+    for block in fact.blocks:
+        if block.level in ("twins", "lumped") and block.members[0].parameter in seen:
+            seen[block.members[0].parameter].add(block.members[0].units)
+    proved = {name: {tuple(group) for group in each} for name, each in groups.items()}
+    if all(seen[name] <= proved[name] for name in groups):
+        return "proved from the weights alone: colour refinement finds the same blocks, for every input and loss"
+    return "colour refinement of the weights finds other blocks: what was seen holds on this data"
 
 
 def _tolerance(subject: Subject) -> float:
@@ -64,8 +83,8 @@ def _tolerance(subject: Subject) -> float:
 class _Probe:
     """One run of the probe."""
 
-    def __init__(self, replica: Replica, tolerance: float) -> None:
-        self.replica, self.tolerance = replica, tolerance
+    def __init__(self, replica: Replica, tolerance: float, *, loss_only: bool = False) -> None:
+        self.replica, self.tolerance, self.loss_only = replica, tolerance, loss_only
         self.prints, self.gradients = self._look(0)
 
     def result(self) -> SymmetryFact:
@@ -73,23 +92,54 @@ class _Probe:
         self._wait_for_sleepers()
         candidates = [*self._equal(), *self._multiples()]
         kept = self._confirmed(candidates) if candidates else []
-        blocks = [*kept, *self._equal_rows(kept)]
-        return SymmetryFact(
-            ran=True,
-            blocks=tuple(blocks),
-            widths=tuple(self._widths(blocks)),
-            siblings=tuple(siblings(self.replica)),
+        blocks = [*kept, *self._switched_off(), *self._equal_rows(kept)]
+        equal = tuple(siblings(self.replica))
+        if any(not each.is_frozen or len(each.parameters) > _PAIR for each in equal):
+            known = {member.parameter for block in blocks if len(block.members) > 1 for member in block.members}
+            blocks += [
+                block
+                for block in _Probe(self.replica, self.tolerance, loss_only=True).between()
+                if not known.intersection(member.parameter for member in block.members)
+            ]
+        return SymmetryFact(ran=True, blocks=tuple(blocks), widths=tuple(self._widths(blocks)), siblings=equal)
+
+    def _switched_off(self) -> list[UnitBlock]:
+        """Copies among units that no gradient reaches because a rectifier is off on both batches."""
+        groups = (
+            group for _, forward, _, live in self._pools() for group in equal_groups(forward[~live], self.tolerance)
         )
+        if next(groups, None) is None:
+            return []
+        self.replica.is_leaky = True
+        try:
+            other = _Probe(self.replica, self.tolerance, loss_only=self.loss_only)
+            found = [(places, sign) for places, sign in other._equal() if not any(map(self._is_live, places))]
+            return other._confirmed(found) if found else []
+        finally:
+            self.replica.is_leaky = False
+
+    def _is_live(self, place: tuple[str, int]) -> bool:
+        return bool(self.prints[place[0]].live[place[1]])
+
+    def between(self) -> list[UnitBlock]:
+        """Copies in different weights, as the loss sees them: two critics with outputs of their own are one.
+
+        Random cotangents would tell their outputs apart; the loss of the user does not, and it is what trains them.
+        """
+        self._wait_for_sleepers()
+        candidates = [(places, sign) for places, sign in self._equal() if len({name for name, _ in places}) > 1]
+        found = [*(self._confirmed(candidates) if candidates else []), *self._switched_off()]
+        return [block for block in found if len(block.members) > 1]
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
     def _look(self, step: int) -> tuple[dict[str, Prints], Gradients]:
         visits: dict[str, list[Visit]] = {}
         total: Gradients = {}
-        for batch in (0, 1):
+        for batch in (0,) if self.loss_only else (0, 1):
             recorder = UnitRecorder(self.replica.model)
             with recorder.paths():
-                gradients, _ = self.replica.run(batch, watch=recorder)
+                gradients, _ = self.replica.run(batch, watch=recorder, loss_only=self.loss_only)
             for name, found in recorder.rows().items():
                 visits.setdefault(name, []).extend(found)
             total = steps.summed(total, gradients)
@@ -102,7 +152,7 @@ class _Probe:
             ),
             default=0.0,
         )
-        return {name: p for name, each in visits.items() if (p := _prints(each, largest, step)) is not None}, total
+        return {name: p for name, each in visits.items() if (p := prints_of(each, largest, step)) is not None}, total
 
     def _wait_for_sleepers(self) -> None:
         """Units no gradient reaches yet are compared at the first virtual step at which one does."""
@@ -153,10 +203,17 @@ class _Probe:
         """Groups of one weight's units whose responses and gradients are one multiple of each other."""
         for places, forward, backward, live in self._pools():
             for group in parallel_groups(forward, self.tolerance):
-                awake = [unit for unit in group if live[unit] and places[unit][0] == places[group[0]][0]]
+                first = places[group[0]][0]
+                awake = [
+                    unit for unit in group if live[unit] and places[unit][0] == first and self._varies(places[unit])
+                ]
                 for sign in (1.0, -1.0):
                     if found := self._one_factor(awake, forward, backward, sign):
                         yield [places[unit] for unit in found], sign
+
+    def _varies(self, place: tuple[str, int]) -> bool:
+        """Constants are multiples of each other whatever made them."""
+        return bool(self.prints[place[0]].varies[place[1]])
 
     def _one_factor(self, group: list[int], forward: Tensor, backward: Tensor, sign: float) -> list[int]:
         if len(group) < 2:
@@ -307,36 +364,3 @@ class _Probe:
             idle = sum(len(group) - 1 for group in equal_groups(each.forward[asleep], self.tolerance))
             units = len(each.forward)
             yield Width(name, units, units - copies.get(name, 0) - idle)
-
-
-def _prints(visits: list[Visit], largest: float, step: int) -> Prints | None:
-    same = [visit for visit in visits if visit.forward.shape[0] == visits[0].forward.shape[0]]
-    forward = torch.cat([visit.forward for visit in same], 1)
-    arrived = [visit.backward if visit.backward is not None else torch.zeros_like(visit.forward) for visit in same]
-    backward = torch.cat(arrived, 1)
-    if not (bool(forward.isfinite().all()) and bool(backward.isfinite().all())) or not forward.numel():
-        return None
-    live = backward.norm(dim=1) > _DEAD * largest
-    return Prints(same, forward, backward, tuple(visit.positions for visit in same), live, step)
-
-
-def siblings(replica: Replica) -> Iterator[Siblings]:
-    """Weights in different storage with equal content that was drawn: neither constant nor a pattern."""
-    groups: dict[tuple[object, ...], list[str]] = {}
-    for name, each in replica.parameters.items():
-        if each.dim() < 2 or each.numel() < 2 or bool((each == each.flatten()[0]).all()):
-            continue
-        detached = each.detach()
-        key = (tuple(each.shape), float(detached.flatten()[0]), float(detached.flatten()[-1]), float(detached.sum()))
-        groups.setdefault(key, []).append(name)
-    for names in groups.values():
-        first = replica.parameters[names[0]]
-        equal = [name for name in names if torch.equal(replica.parameters[name], first)]
-        if len(equal) > 1 and not _is_pattern(first):
-            yield Siblings(tuple(equal), any(name not in replica.trainable for name in equal))
-
-
-def _is_pattern(tensor: Tensor) -> bool:
-    """Identities, fixed kernels, masks: many entries and few values."""
-    values: Tensor = tensor.detach().unique()
-    return values.numel() <= min(_PATTERN, tensor.numel() // 2)

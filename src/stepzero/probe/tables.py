@@ -107,8 +107,6 @@ class Tables:
 
 
 def _height(measured: Measured) -> int:
-    if not measured.is_forward:
-        return SQUARE + 1
     if not measured.has_range:
         return PLACE + 1
     return OFF + 1 if measured.has_off else HIGH + 1

@@ -6,6 +6,8 @@ without it. Why a stuck slice is stuck is told by redrawing: the parameter itsel
 parameters by their law (would it be live then?), and zero factors one at a time (who wakes whom?).
 """
 
+import re
+
 import torch
 from torch import Tensor
 
@@ -13,7 +15,7 @@ from stepzero.core.trace import Trace
 from stepzero.core.wake import Cause, DeadProduct, ParameterWake, WakeFact
 from stepzero.measure.law import Law, laws
 from stepzero.probe import steps
-from stepzero.probe.replica import Gradients, Replica, ReplicaError
+from stepzero.probe.replica import Gradients, Replica, ReplicaError, Sizes
 from stepzero.probe.subject import Subject
 
 MIN_STEPS = 3
@@ -23,8 +25,6 @@ _EXAMINED = 40
 _TAMER = (1.0, 0.3, 0.1)
 _SAME = 1e-9
 """Relative change of the output that counts as none."""
-
-Sizes = dict[str, Tensor | None]
 
 
 def wake(subject: Subject, trace: Trace) -> WakeFact:
@@ -52,6 +52,8 @@ class _Probe:
         self.generator = torch.Generator().manual_seed(0x3A4E + seed)
         self.first: dict[str, list[int | None]] = {}
         self.waking: dict[str, float] = {}
+        self.effects: dict[tuple[object, ...], bool] = {}
+        self.outputs: dict[int, Tensor] = {}
 
     def result(self) -> WakeFact:
         """Step, then explain what never woke."""
@@ -86,22 +88,36 @@ class _Probe:
         both: Sizes = {}
         for name, one in sizes.items():
             two = more[name]
-            both[name] = two if one is None else one if two is None else torch.maximum(one, two)
+            both[name] = two if one is None else one if two is None else torch.where(one.abs() > two.abs(), one, two)
         return both, steps.summed(gradients, others)
 
     def _step_until_quiet(self, sizes: Sizes, gradients: Gradients) -> int:
+        """Steps on alternate batches; returns how many were taken.
+
+        A slice whose gradient is rounding, not zero, is a cancelled sum: one step shows whether it was so by chance.
+        """
         for name, each in sizes.items():
             if each is not None:
                 self.first[name] = [0 if size > 0 else None for size in each.tolist()]
         for step in range(1, self.longest + 1):
-            if all(None not in first for first in self.first.values()):
+            if not self._is_waiting(sizes, only_exact=step > 1):
                 return step - 1
-            moving = {name: g for name, g in gradients.items() if (s := sizes[name]) is not None and bool(s.any())}
+            moving = {
+                name: g for name, g in gradients.items() if (s := sizes[name]) is not None and bool((s > 0).any())
+            }
             steps.along(self.replica, moving)
-            sizes, gradients = self._look()
+            sizes, gradients = self.replica.sizes(step % 2)
             if not self._note(step, sizes) and step >= MIN_STEPS:
                 return step
         return self.longest
+
+    def _is_waiting(self, sizes: Sizes, *, only_exact: bool) -> bool:
+        for name, first in self.first.items():
+            now = sizes[name]
+            for place, step in enumerate(first) if None in first and now is not None else ():
+                if step is None and now is not None and (not only_exact or float(now[place]) == 0.0):
+                    return True
+        return False
 
     def _note(self, step: int, sizes: Sizes) -> bool:
         """Whether a slice woke at this step."""
@@ -139,7 +155,7 @@ class _Probe:
             if factor < 1:
                 values = {name: factor * value if value.dim() > 1 else value for name, value in values.items()}
             self.replica.write(values)
-            sizes, _ = self._look()
+            sizes, _ = self.replica.sizes(0)
             after = self.replica.output()
             if bool(after.isfinite().all()) and all(
                 each is None or bool(each.isfinite().all()) for each in sizes.values()
@@ -149,13 +165,26 @@ class _Probe:
         return sizes, _is_same(before, after)
 
     def _effect(self, name: str) -> bool:
-        """Whether the output changes when this parameter alone is redrawn."""
-        before = [self.replica.output(batch) for batch in (0, 1)]
+        """Whether the output changes when the sleeping slices of this parameter alone are redrawn."""
+        role = (_role(name), tuple(self.first.get(name, ())))
+        if role in self.effects:  # layer after layer asks the same question
+            return self.effects[role]
         start = self.replica.start_of(name)
-        self.replica.write({name: start + steps.scale_of(start) * self._noise(start)})
-        after = [self.replica.output(batch) for batch in (0, 1)]
-        self.replica.reset()
-        return not all(_is_same(one, two) for one, two in zip(before, after, strict=True))
+        moved = start + steps.scale_of(start) * self._noise(start)
+        if start.dim() and name in self.first:
+            awake = [place for place, step in enumerate(self.first[name]) if step is not None]
+            moved[awake] = start[awake]
+        changed = False
+        for batch in (0, 1):
+            if batch not in self.outputs:
+                self.outputs[batch] = self.replica.output(batch)
+            self.replica.write({name: moved})
+            changed = changed or not _is_same(self.outputs[batch], self.replica.output(batch))
+            self.replica.reset()
+            if changed:
+                break
+        self.effects[role] = changed
+        return changed
 
     def _described(self, name: str, control: Sizes, missing: list[str], woken: set[str]) -> ParameterWake:
         first = self.first.get(name, [])
@@ -166,8 +195,9 @@ class _Probe:
             else:
                 runs.append((step, 1))
         alive = control.get(name)
-        is_live = (alive is not None and bool(alive.any())) or name in woken
-        is_asleep = name in missing or None in first
+        asleep = [place for place, step in enumerate(first) if step is None]
+        is_live = name in woken or (alive is not None and bool((alive[asleep or slice(None)] > 0).any()))
+        is_asleep = name in missing or bool(asleep)
         effect = self._effect(name) if is_asleep else None
         size = self.waking.get(name)
         reference = float(alive.max()) if alive is not None and alive.numel() else 0.0
@@ -178,7 +208,7 @@ class _Probe:
             cause=_cause(is_live=is_live, effect=bool(effect), is_missing=name in missing) if is_asleep else "",
             effect=effect,
             control=is_live,
-            wake_size=size / reference if size is not None and reference else None,
+            wake_size=size / reference if size is not None and reference > 0 else None,
         )
 
     # -- who blocks whom --------------------------------------------------------------------------------------------
@@ -200,9 +230,13 @@ class _Probe:
         lonely = [name for name in zeros if not pairs[name] and name not in revived[name]]
         if not groups and len(lonely) > 1:
             rest = {name: self._revived_by([each for each in lonely if each != name], stuck) for name in lonely}
-            held = tuple(name for name in lonely if name in rest[name])
+            held = [name for name in lonely if name in rest[name]]
+            if len(held) == 1:  # a kink at zero keeps the others asleep even then: which of them does this one need?
+                drawn = {name: [each for each in lonely if each not in (name, held[0])] for name in lonely}
+                needed = [name for name in lonely if held[0] not in self._revived_by(drawn[name], stuck)]
+                held = [name for name in lonely if name in needed or name == held[0]]
             if len(held) > 1:  # one alone is woken by the others, and wakes nothing itself
-                groups = [held]
+                groups = [tuple(held)]
                 revived |= rest
         inside = {name for group in groups for name in group}
         products = [
@@ -237,7 +271,7 @@ class _Probe:
                 start[slices] = drawn[slices]
             values[name] = start if start.dim() else drawn
         self.replica.write(values)
-        sizes, _ = self._look()
+        sizes, _ = self.replica.sizes(0)
         self.replica.reset()
         found = set()
         for name in stuck:
@@ -256,6 +290,10 @@ def _cause(*, is_live: bool, effect: bool, is_missing: bool) -> Cause:
     if effect:
         return "cut"
     return "unused" if is_missing else "algebra"
+
+
+def _role(name: str) -> str:
+    return re.sub(r"\d+", "#", name)
 
 
 def _is_same(one: Tensor, other: Tensor) -> bool:

@@ -51,7 +51,7 @@ def _operation(row: LayerRow) -> str:
 def _units(row: LayerRow) -> str:
     if row.units is None:
         return "-"
-    return str(row.units) if row.distinct in (None, row.units) else f"{row.distinct} of {row.units}"
+    return f"{row.units:,}" if row.distinct in (None, row.units) else f"{row.distinct:,} of {row.units:,}"
 
 
 COLUMNS = (

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from stepzero.core.outcome import NotChecked, Report
-from stepzero.report import causes, numbers
+from stepzero.report import accepted, causes, numbers
 from stepzero.report.style import Paint, clean, wrap
 from stepzero.report.table import WIDE, layers
 
@@ -24,6 +24,7 @@ def render(report: Report, *, width: int = 100, color: bool = False, verbose: bo
     lines += _incomplete(report, width, paint)
     lines += causes.root_causes(report, width, paint, verbose=verbose) or [*_nothing_found(report, width, paint), ""]
     lines += _section("Notes", causes.notes(report, width, verbose=verbose), paint)
+    lines += _section("Accepted idioms", accepted.lines(report, width, verbose=verbose), paint)
     lines += _section("By layer", layers(report, width, paint, verbose=verbose), paint)
     lines += _section("How it was measured", _conditions(report, width), paint)
     lines += _section("Not judged", _not_judged(report, width, verbose=verbose), paint)

@@ -8,6 +8,7 @@ from stepzero.rules.bias.dominant_bias import dominant_bias
 from stepzero.rules.bias.live_padding_row import live_padding_row
 from stepzero.rules.bias.redundant_parameter import redundant_parameter
 from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dimensional_relu
+from stepzero.rules.distributed.identical_shards import identical_shards
 from stepzero.rules.gradient.cut_gradient import cut_gradient
 from stepzero.rules.gradient.delayed_parameter import delayed_parameter
 from stepzero.rules.gradient.gradient_drift import gradient_drift
@@ -18,14 +19,21 @@ from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
+from stepzero.rules.memory.write_without_effect import write_without_effect
 from stepzero.rules.output.constant_output import constant_output
+from stepzero.rules.output.double_activation import double_activation
 from stepzero.rules.output.loud_head import loud_head
 from stepzero.rules.output.non_finite_loss import non_finite_loss
 from stepzero.rules.signal.dead_units import dead_units
 from stepzero.rules.signal.narrow_deep_stack import narrow_deep_stack
 from stepzero.rules.signal.norm_off_identity import norm_off_identity
+from stepzero.rules.signal.off_law_scale import off_law_scale
+from stepzero.rules.signal.residual_growth import residual_growth
 from stepzero.rules.signal.saturated_units import saturated_units
+from stepzero.rules.signal.sharp_attention import sharp_attention
 from stepzero.rules.signal.signal_drift import signal_drift
+from stepzero.rules.signal.slow_periodic_features import slow_periodic_features
+from stepzero.rules.signal.wrong_fan import wrong_fan
 from stepzero.rules.structure.dead_product import dead_product
 from stepzero.rules.symmetry.constant_weight import constant_weight
 from stepzero.rules.symmetry.equal_rows import equal_rows
@@ -41,6 +49,7 @@ ALL: tuple[Rule, ...] = (
     unwritten_memory,
     outlier_value,
     unmaterialised_tensor,
+    write_without_effect,
     twin_units,
     lumped_units,
     equal_rows,
@@ -50,10 +59,15 @@ ALL: tuple[Rule, ...] = (
     identical_heads,
     identical_layers,
     signal_drift,
+    off_law_scale,
     saturated_units,
     dead_units,
+    sharp_attention,
+    residual_growth,
     norm_off_identity,
+    wrong_fan,
     narrow_deep_stack,
+    slow_periodic_features,
     gradient_drift,
     stuck_parameter,
     delayed_parameter,
@@ -61,6 +75,7 @@ ALL: tuple[Rule, ...] = (
     unused_parameter,
     cut_gradient,
     loud_head,
+    double_activation,
     constant_output,
     non_finite_loss,
     dominant_bias,
@@ -69,6 +84,7 @@ ALL: tuple[Rule, ...] = (
     live_padding_row,
     zero_bias_low_dimensional_relu,
     dead_product,
+    identical_shards,
     raw_input,
     skipped_module,
 )

@@ -1,8 +1,8 @@
 """Root causes and consequences: one fault is reported once, and what follows from it hangs under it.
 
-Order of families as in the catalogue (0.8): 1 memory, 9 the batch, 7 structure, 2 symmetry, 6 biases, 3 forward
-signal, 5 output, 4 gradients. A finding may explain another one when its code is known to cause that kind of trouble
-*and* the two places are connected in the dataflow graph in the direction the trouble travels.
+Order of families as in the catalogue (0.8): 1 memory, 9 the batch, 8 shards, 7 structure, 2 symmetry, 6 biases,
+3 forward signal, 5 output, 4 gradients. A finding may explain another one when its code is known to cause that kind
+of trouble *and* the two places are connected in the dataflow graph in the direction the trouble travels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from dataclasses import replace
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.trace import Graph, Trace
 
-ORDER = (1, 9, 7, 2, 6, 3, 5, 4)
+ORDER = (1, 9, 8, 7, 2, 6, 3, 5, 4)
 """Families, causes first."""
 
 _ANY_SIGNAL = ("SZ301", "SZ302", "SZ303", "SZ305", "SZ307", "SZ308", "SZ401", "SZ501", "SZ507", "SZ510", "SZ903")
@@ -20,18 +20,28 @@ _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ101": ("SZ103", *_ANY_SIGNAL),
     "SZ103": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ510"),
     "SZ901": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ510"),
+    "SZ801": ("SZ201", "SZ202", "SZ203", "SZ207", "SZ208", "SZ210"),
     "SZ206": ("SZ203", "SZ201", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
     "SZ602": ("SZ303", "SZ305", "SZ401", "SZ402", "SZ507", "SZ601"),
     "SZ601": ("SZ303", "SZ305", "SZ306", "SZ401"),
     "SZ310": ("SZ301", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
+    "SZ313": ("SZ301", "SZ302", "SZ303", "SZ305", "SZ307", "SZ401", "SZ501", "SZ507", "SZ510"),
+    "SZ302": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
+    "SZ308": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ301": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ303": ("SZ401",),
     "SZ305": ("SZ401", "SZ402", "SZ507"),
     "SZ701": ("SZ206", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ404", "SZ507"),
     "SZ201": ("SZ206", "SZ401", "SZ402"),
+    "SZ208": ("SZ206", "SZ401", "SZ402"),
     "SZ406": ("SZ405",),
 }
 """What each code can bring about."""
+_IN_PLACE: dict[str, tuple[str, ...]] = {"SZ701": ("SZ201", "SZ202")}
+"""What it brings about in the very tensors it names: zero factors are equal, too."""
+_DEEPEST = ("SZ102", "SZ313", "SZ302")
+"""Come first in their family, in this order: never-written memory explains what the memory holds, a misread fan the
+scale, a wrong scale what it does."""
 
 
 Vanished = Mapping[str, frozenset[str]]
@@ -69,14 +79,16 @@ def _as_loud_as_its_worst(finding: Finding, explained: Sequence[Finding]) -> Fin
     return finding if worst.severity == finding.severity else replace(finding, severity=worst.severity)
 
 
-def _rank(finding: Finding) -> tuple[int, bool, int, int, str]:
+def _rank(finding: Finding) -> tuple[int, int, int, int, str]:
     family = int(finding.code[2])
     place = ORDER.index(family) if family in ORDER else len(ORDER)
-    is_deepest = finding.code != "SZ102"  # never-written memory explains what the memory happens to hold
-    return place, is_deepest, RANK[finding.severity], finding.operation or 0, finding.code
+    depth = _DEEPEST.index(finding.code) if finding.code in _DEEPEST else len(_DEEPEST)
+    return place, depth, RANK[finding.severity], finding.operation or 0, finding.code
 
 
 def _explains(graph: Graph, root: Finding, finding: Finding) -> bool:
+    if finding.code in _IN_PLACE.get(root.code, ()) and set(root.where) & set(finding.where):
+        return True
     if finding.code not in _CAUSES.get(root.code, ()) or RANK[root.severity] > RANK["warning"]:
         return False
     if set(root.where) & set(finding.where):

@@ -64,7 +64,7 @@ def critical(width: int, depth: int = 50) -> Make:
 
 
 def residual(scale: float, width: int = 16, blocks: int = 25) -> Make:
-    """Un-normalised branches of two layers; ``scale`` multiplies the last layer of each."""
+    """Un-normalised branches of two layers; ``scale`` multiplies the last: sqrt(2) makes it as loud as its input."""
 
     def make():
         branches = [plain(width, width, width) for _ in range(blocks)]
@@ -95,7 +95,7 @@ ALL = (
     ),
     Pair(
         "branch louder than stream",
-        (Fault(residual(1.0, width=64, blocks=24), ("SZ308",), LOUD),),
+        (Fault(residual(2**0.5, width=64, blocks=24), ("SZ308",), LOUD),),
         (Sound(transformer, "info"),),
     ),
 )

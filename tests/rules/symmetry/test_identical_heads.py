@@ -40,7 +40,7 @@ def test_copied_heads_are_named_in_query_key_and_value():
     assert set(said) == {("q.weight",), ("k.weight",), ("v.weight",)}
     for finding in said.values():
         assert (finding.severity, finding.value) == ("error", 3 / 4)
-        assert "3 different heads of 4: heads 0, 2" in finding.message
+        assert "3 different heads of 4: heads 0 = 2" in finding.message
 
 
 def test_their_units_are_not_told_again():

@@ -25,7 +25,8 @@ def live_padding_row(trace: Trace, limits: Limits) -> Verdict:
     When it is fine
     ---------------
     A row that is trained all the same, because the table is also the output layer, is a note, and so is a frozen
-    table. A learned mask token has no padding index and is not looked at.
+    table. A learned mask token has no padding index and is not looked at. Where every padded position is masked later
+    the row does no harm; the rule cannot see that.
 
     Bad
     ---

@@ -22,6 +22,12 @@ def delayed_parameter(trace: Trace, _: Limits) -> Verdict:
     It looks like a fault in a gradient histogram, and it is none: the zero itself has a gradient, moves first, and
     wakes the rest. The note says how many steps that takes.
 
+    So weights may be zero where a drawn signal comes in and an error comes back: in the last layer of the network, or
+    of a branch with a skip around it; even a single zero layer between drawn ones wakes, unless a ReLU behind it is
+    shut. The units in front of a zero head have equal columns and different rows, and one difference is enough. Zero
+    weights with nothing drawn beside them are the copies of SZ201, the stuck weights of SZ402 or the slow ones of
+    SZ404.
+
     When it is fine
     ---------------
     Always; that is why it is a note. Chains of such starts take several steps. Zero layers in a row on the only path
@@ -61,7 +67,7 @@ def delayed_parameter(trace: Trace, _: Limits) -> Verdict:
     slow = sleepers.slow_weights(trace)
     groups: dict[int, list[str]] = {}
     for each in trace.wake.parameters:
-        if each.stuck == 0 and each.has_gradient and each.delay and each.parameter not in slow:
+        if each.stuck < each.slices and each.has_gradient and each.delay and each.parameter not in slow:
             groups.setdefault(each.delay, []).append(each.parameter)
     for delay, names in groups.items():
         zeros = sleepers.live_zeros(trace)

@@ -26,10 +26,11 @@ def slow_wake_up(trace: Trace, limits: Limits) -> Verdict:
 
     Why it matters
     --------------
-    Random biases do break the symmetry of zero weights, but with j zero layers above it a layer is first touched at
-    step j, by a gradient of order lr^(2^j - 1) under gradient descent and lr^j under Adam. For two or three weight
-    layers that trains; for six it is below the smallest float32 number. Behind a ReLU units with a bias of 0 or less
-    are lost for good besides.
+    This is the opposite of the usual start: weights zero, biases random. It is not useless, it is fragile. Random
+    biases do break the symmetry of zero weights, but with j zero layers above it a layer is first touched at step j,
+    by a gradient of order lr^(2^j - 1) under gradient descent and lr^j under Adam. For two or three weight layers that
+    trains; for six it is below the smallest float32 number. Behind a ReLU units with a bias of 0 or less are lost for
+    good besides.
 
     When it is fine
     ---------------

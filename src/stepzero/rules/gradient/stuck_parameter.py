@@ -1,5 +1,7 @@
 """SZ402."""
 
+from collections.abc import Iterator
+
 from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
@@ -23,6 +25,11 @@ def stuck_parameter(trace: Trace, _: Limits) -> Verdict:
     --------------
     The optimizer multiplies nothing by something: the parameter keeps its value for ever, and so does everything that
     waits behind it.
+
+    It is the second way in which zero weights fail where zero biases do not. The gradient of a weight is what comes in
+    times the error that comes back. With all weights and biases zero and an activation that maps 0 to 0, no signal
+    comes in and no error gets through: only the last bias learns, which is to say the class frequencies. The gradient
+    of a bias is the error alone, whatever its value, so a zero bias blocks nothing.
 
     When it is fine
     ---------------
@@ -61,6 +68,33 @@ def stuck_parameter(trace: Trace, _: Limits) -> Verdict:
     ----------
     lucidrains/deep-cross-attention#2; yz93/LAVT-RIS#25; section 1.5 of the project's theory notes.
     """
+    yield from _stuck(trace)
+    yield from _lost(trace)
+
+
+def _lost(trace: Trace) -> Iterator[Finding]:
+    """Rows of zeros behind a unit that its bias switches off: with W = 0 and b <= 0 a ReLU unit is dead for good."""
+    for each in sleepers.lost(trace):
+        yield Finding(
+            code="SZ402",
+            name="stuck-parameter",
+            severity="warning",
+            where=(each.parameter,),
+            message=(
+                f"{each.stuck} of {each.slices} rows of {each.parameter} are zero and get a gradient of exactly 0 at "
+                f"the start and in {trace.wake.steps} virtual steps: their units are switched off for every input"
+            ),
+            value=each.stuck / each.slices,
+            limit=0.0,
+            unit="share of rows",
+            evidence="wake-up",
+            cause="kink-at-zero",
+            fix=Fix("redraw it by its law", each.parameter, "law", is_safe=True),
+            citation="project theory notes, 1.5",
+        )
+
+
+def _stuck(trace: Trace) -> Iterator[Finding]:
     for blocker, names in sleepers.stuck(trace).items():
         where = (blocker, *(name for name in names if name != blocker)) if blocker else names
         because = f": they wake as soon as {blocker}, which is zero, is redrawn" if blocker else ""

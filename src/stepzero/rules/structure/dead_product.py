@@ -5,6 +5,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.core.wake import DeadProduct
+from stepzero.measure.words import some
 
 
 @rule("SZ701", "dead-product", tier=1, needs=("wake",))
@@ -21,6 +22,11 @@ def dead_product(trace: Trace, _: Limits) -> Verdict:
     --------------
     The gradient of each factor is multiplied by the other one. With one zero factor the zero moves first and wakes the
     rest; with two, both gradients are exactly zero, and no learning rate, weight decay or number of steps changes it.
+
+    This is what zeros of different layers can do to each other. Copies are a matter of one layer: layers that start
+    equal part at the first step, since each reads another signal. Weights of layers in a row are multiplied, and two
+    zeros hold each other fast. Biases are added, never multiplied with another parameter of their own layer: they may
+    all be zero as long as the weights are not.
 
     When it is fine
     ---------------
@@ -82,7 +88,7 @@ def dead_product(trace: Trace, _: Limits) -> Verdict:
 
 
 def _finding(trace: Trace, product: DeadProduct) -> Finding:
-    names = " and ".join((*product.factors[:3], f"{len(product.factors) - 3} more")[: min(len(product.factors), 4)])
+    names = some(product.factors)
     also = f"; {len(product.silenced)} more parameters wait for them" if product.silenced else ""
     return Finding(
         code="SZ701",

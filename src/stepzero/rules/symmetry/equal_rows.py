@@ -22,6 +22,10 @@ def equal_rows(trace: Trace, limits: Limits) -> Verdict:
     After one step all rows of the group lie in the common row plus that many directions. With one output there is one
     direction, so the layer starts as little more than one unit; with as many directions as units it recovers at once.
 
+    This is half of a symmetry. Equal rows and biases give equal responses, equal columns give equal errors, and only
+    both together make copies for ever (SZ201). Random outgoing weights therefore save constant incoming ones, but only
+    as far as they have directions to offer; a bias of its own for each unit parts the responses as well.
+
     When it is fine
     ---------------
     Zero rows of a head, a residual branch or an adapter are a start of their own kind, told by SZ403. Groups with half

@@ -5,6 +5,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.measure import attention_heads, blocks
+from stepzero.measure.words import some
 
 
 @rule("SZ208", "identical-heads", tier=1, needs=("symmetry",))
@@ -61,13 +62,13 @@ def identical_heads(trace: Trace, _: Limits) -> Verdict:
     Section 1.10 of the project's theory notes; fundamentalvision/Deformable-DETR#44 (the sound case).
     """
     for name, found in blocks.by_weight(blocks.of_level(trace, "twins", "lumped")).items():
-        if not attention_heads.are_heads(trace, name, found):
-            continue
-        count = blocks.num_units(trace, name) // attention_heads.head_width(trace, name)
-        noise = blocks.breaker(trace, name)
         groups = attention_heads.head_groups(trace, name, found)
+        if not groups:
+            continue
+        count = attention_heads.head_count(trace, name, found)
+        noise = blocks.breaker(trace, name)
         equal = sum(len(group) - 1 for group in groups)
-        listed = "; ".join(", ".join(str(head) for head in group) for group in groups[:3])
+        listed = some([" = ".join(str(head) for head in group) for group in groups])
         yield Finding(
             code="SZ208",
             name="identical-heads",

@@ -5,7 +5,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.measure import siblings
-from stepzero.measure.words import enumerated
+from stepzero.measure.words import some
 
 
 @rule("SZ209", "identical-layers", tier=2, needs=("symmetry",))
@@ -60,15 +60,15 @@ def identical_layers(trace: Trace, _: Limits) -> Verdict:
     ----------
     pytorch/pytorch#72253; netket/netket#241.
     """
-    for group in siblings.in_series(trace):
-        listed = enumerated(group)
+    for paths, group in siblings.modules(siblings.in_series(trace)).items():
+        listed = some(paths)
         yield Finding(
             code="SZ209",
             name="identical-layers",
             severity="warning",
             where=group,
-            message=f"{listed} hold the same numbers: {len(group)} layers in series were drawn once",
-            value=float(len(group)),
+            message=f"{listed} hold the same numbers: {len(paths)} layers in series were drawn once",
+            value=float(len(paths)),
             limit=1.0,
             unit="layers a draw",
             evidence="value",

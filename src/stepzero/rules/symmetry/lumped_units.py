@@ -20,8 +20,15 @@ def lumped_units(trace: Trace, _: Limits) -> Verdict:
 
     Why it matters
     --------------
-    Gradient descent, momentum, Adam and AdamW keep the sums equal, so the units stay one unit in disguise. A matrix of
-    full rank can hide them.
+    Gradient descent, momentum, Adam and AdamW keep the sums equal, so the units stay one unit in disguise. Equal
+    biases within each group are part of the relation: a unit with a bias of its own leaves its group.
+
+    So the rank of a matrix does not say whether its units differ. A matrix of full rank can hide lumped units, and a
+    matrix of rank one can have rows that are all different. A vector of biases has rank one or none whatever it holds.
+    What counts is how many different units there are, and responses and gradients together count them.
+
+    All this holds in exact arithmetic: rounding tells such units apart by 1e-7 or less a step, and behind a norm, where
+    small differences grow, a few hundred steps can part them.
 
     When it is fine
     ---------------
