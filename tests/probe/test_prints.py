@@ -54,10 +54,8 @@ def test_what_is_not_finite_cannot_be_compared():
 
 def test_a_sound_network_is_cleared_by_one_forward():
     widths = all_different(replica(stack(6, 8, 3)), 1e-6)
-    assert {width.parameter: (width.units, width.distinct) for width in widths} == {"0.weight": (8, 8), "2.weight": (3, 3)}
-        ("0.weight", 8, 8),
-        ("2.weight", 3, 3),
-    ]
+    found = {width.parameter: (width.units, width.distinct) for width in widths}
+    assert found == {"0.weight": (8, 8), "2.weight": (3, 3)}
 
 
 @pytest.mark.parametrize("factor", [1.0, -1.0, 3.0])
