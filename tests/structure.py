@@ -12,8 +12,8 @@ MAX_FUNCTION = 60
 """Lines of code; a docstring does not count, since a rule's docstring is a page."""
 
 WRITERS = ("repair/", "schemes/", "lab/", "probe/restore.py", "probe/replica.py")
-"""repair writes a model, schemes fill one tensor, lab trains networks of its own, restore puts back what it saved, and
-a replica is a copy that probes may step and redraw."""
+"""repair writes a model, schemes fill one tensor, lab trains networks of its own, restore puts back what it saved,
+replica fills a copy that it made."""
 
 TESTED_BY: dict[str, str] = {
     "__init__.py": "tests/test_public_door.py",

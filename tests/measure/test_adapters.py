@@ -88,3 +88,19 @@ def test_convolutions():
             return self.base(x) + self.up(self.down(x))
 
     assert found(Conv(), "up.weight", torch.randn(4, 3, 6, 6)) == ("down.weight", "up.weight")
+
+
+@pytest.mark.parametrize("zero", [("b",), ("a",), ("a", "b")])
+def test_both_factors_in_one_contraction(zero):
+    class Contracted(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.base, self.head = nn.Linear(8, 16).requires_grad_(False), nn.Linear(16, 4)
+            self.a, self.b = nn.Parameter(torch.randn(2, 8)), nn.Parameter(torch.randn(16, 2))
+            for name in zero:
+                nn.init.zeros_(self.get_parameter(name))
+
+        def forward(self, x):
+            return self.head(F.relu(self.base(x) + torch.einsum("or,ri,bi->bo", self.b, self.a, x)))
+
+    assert set(found(Contracted(), zero[0])) == ({"a", "b"} if len(zero) == 1 else set())

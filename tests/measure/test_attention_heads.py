@@ -42,7 +42,7 @@ def test_one_head_and_no_attention_have_none():
 def test_heads_of_a_packed_attention():
     attention = nn.MultiheadAttention(12, 4, batch_first=True)
     model = Net(lambda self, x: self.a(x, x, x, need_weights=False)[0], a=attention)
-    assert head_widths(trace(model, X, square), "a.in_proj_weight")[-1] == 3
+    assert head_widths(trace(model, X, square), "a.in_proj_weight") == [12, 3]  # whole q, k and v; heads in them
 
 
 def test_grouped_queries():

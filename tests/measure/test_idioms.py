@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from torch import nn
 
@@ -10,6 +11,7 @@ from stepzero.api import trace
 from stepzero.core.limits import Limits
 from stepzero.core.trace import Trace
 from stepzero.measure.idioms import accepted
+from tests.rules.pairs import products
 
 
 def found(model, batch, loss=None):
@@ -102,3 +104,20 @@ def test_nothing_is_accepted_of_a_model_without_a_backward_pass():
     model = nn.Sequential(nn.Linear(8, 4)).requires_grad_(False)
     nn.init.zeros_(model[0].weight)
     assert stepzero.check(model, torch.randn(4, 8)).coverage.accepted == ()
+
+
+def pair_sides(pair):
+    yield from (("fault", fault.make) for fault in pair.faults)
+    yield from (("sound", sound.make) for sound in pair.sounds)
+
+
+ZEROS = [(pair.symptom, side, make) for pair in products.ALL for side, make in pair_sides(pair)]
+
+
+@pytest.mark.parametrize(("symptom", "side", "make"), ZEROS, ids=lambda value: value if isinstance(value, str) else "")
+def test_the_sound_side_of_each_pair_is_named_and_the_fault_never(symptom, side, make):
+    torch.manual_seed(0)
+    model, batch, loss = make()
+    said = stepzero.check(model, batch, loss).coverage.accepted
+    zero = {name for name, value in model.named_parameters() if not value.any() and not name.endswith("bias")}
+    assert {place for each in said for place in each.where} == (zero if side == "sound" else set()), symptom

@@ -107,3 +107,30 @@ def test_every_use_counts():
 
     record = trace(Both(), torch.randn(16, 8))
     assert ZeroPaths(record).meetings(record.parameter("z.weight")) == {"stream", "loss"}
+
+
+class Placed(nn.Module):
+    """A table of zeros, taken apart, resized and put together again, as vision transformers do."""
+
+    def __init__(self, use):
+        super().__init__()
+        self.use, self.table, self.head = use, nn.Parameter(torch.zeros(1, 5, 8)), nn.Linear(8, 4)
+
+    def forward(self, x):
+        first, rest = self.table[:, :1], self.table[:, 1:]
+        resized = F.interpolate(rest.mT, size=5, mode="linear").mT
+        return self.head(self.use(x, torch.cat([first, resized], 1)))
+
+
+@pytest.mark.parametrize(
+    ("use", "expected"),
+    [
+        (lambda x, table: x + table, {"stream"}),
+        (lambda x, table: torch.cat([table.repeat(len(x), 1, 1), x], 1), {"joined"}),
+        (lambda x, table: x * table, {"constant"}),
+    ],
+    ids=["added", "joined", "multiplied on the only path"],
+)
+def test_a_table_in_parts(use, expected):
+    record = trace(Placed(use), torch.randn(4, 6, 8))
+    assert ZeroPaths(record).meetings(record.parameter("table")) == expected

@@ -1,6 +1,6 @@
 import pytest
 
-from stepzero.measure.words import agree, listed, some
+from stepzero.measure.words import agree, enumerated, listed
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ def test_verbs_agree(verb, singular):
 
 @pytest.mark.parametrize(("names", "said"), [("a", "a"), ("abc", "a, b, c"), ("abcde", "a, b, c and 2 more")])
 def test_the_first_few_and_a_count(names, said):
-    assert some(list(names)) == said
+    assert enumerated(list(names)) == said

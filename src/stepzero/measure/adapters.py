@@ -2,7 +2,7 @@
 
 from stepzero.core.trace import Operation
 from stepzero.measure.meetings import Meeting, ZeroPaths
-from stepzero.measure.uses import live_inputs, weight_use
+from stepzero.measure.uses import WEIGHTS, live_inputs, weight_use
 
 _PLAIN = frozenset(["view", "dropout"])
 
@@ -18,7 +18,7 @@ def factors(paths: ZeroPaths, operation: Operation, met: set[Meeting]) -> tuple[
         names = [use.parameter for use in operation.uses]
     elif met == {"stream"} and operation.kind == "weighted":
         chain = _chain(paths, operation)
-        names = [use.parameter for each in chain if (use := weight_use(each)) is not None]
+        names = [use.parameter for each in chain for use in each.uses if use.slot in WEIGHTS]
         names = names if _stands_beside_frozen(paths, operation, chain[0]) else []
     facts = [paths.facts[name] for name in dict.fromkeys(names)]
     trainable = [fact for fact in facts if fact.requires_grad]
@@ -51,8 +51,8 @@ def _chain(paths: ZeroPaths, operation: Operation) -> list[Operation]:
     """Weighted operations of the product, first to last: those that the zero silences, else the one in front of it."""
     zero = (paths.graph.trace.operations[index] for index in sorted(paths.passed(operation)))
     silenced = [each for each in zero if each.kind == "weighted"]
-    if len(silenced) > 1:
-        return silenced
+    if len(silenced) > 1 or sum(use.slot in WEIGHTS for use in operation.uses) > 1:
+        return silenced  # all factors may stand in one contraction
     above = _weighted_above(paths, operation)
     return [above, operation] if above is not None else [operation]
 

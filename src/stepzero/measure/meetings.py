@@ -11,7 +11,8 @@ Meeting: TypeAlias = Literal["stream", "factor", "gate", "logits", "offsets", "w
 softmax or attention; offsets: moves the places another signal is read at; weight: added to another parameter; loss:
 is the output; joined: stands beside a signal; constant: is the same for every sample, and the network reads that."""
 
-_THROUGH = frozenset(["view", "dropout"])
+_THROUGH = frozenset(["view", "dropout", "pool"])
+_COPIES = frozenset(["repeat", "repeat_interleave", "tile"])
 _TIMES = frozenset(["multiply", "product", "weighted"])
 _SAMPLES = frozenset(["grid_sample", "grid_sampler", "deform_conv2d"])
 
@@ -25,20 +26,23 @@ class ZeroPaths:
         self.read = readings(trace)
 
     def starts(self, fact: TensorFact) -> list[tuple[Operation, ParameterUse]]:
-        """Where the parameter meets the batch; where it is prepared, when that is recorded only."""
+        """Where the parameter meets the batch; where it is prepared, when what comes of that is not zero there."""
         read = self.read.get(fact.name, [])
-        return [each for each in read if each[0].from_input] or read[:1]
+        live = [each for each in read if each[0].from_input]
+        is_met = any(not use.is_derived or self._is_zero(operation, set()) for operation, use in live)
+        return live if is_met else [each for each in read if not each[1].is_derived]
 
     def meetings(self, fact: TensorFact) -> set[Meeting]:
         """Everything a zero parameter meets first, over all of its uses."""
-        found: set[Meeting] = set()
-        for operation, use in self.starts(fact):
-            found |= self._walk(operation) if self._is_zero(operation, set()) else {self._own(operation, use)}
-        return found
+        starts = self.starts(fact)
+        roots = [operation for operation, _ in starts if self._is_zero(operation, set())]
+        zero = self.passed(*roots)
+        own = {self._own(operation, use) for operation, use in starts if operation.index not in zero}
+        return own | self._walk(zero)
 
-    def passed(self, operation: Operation) -> set[int]:
-        """Operations behind ``operation`` whose results are zero because its own is, itself included."""
-        zero, queue = {operation.index}, [operation.index]
+    def passed(self, *roots: Operation) -> set[int]:
+        """Operations behind zero ``roots`` whose results are zero because theirs are, themselves included."""
+        zero, queue = {root.index for root in roots}, [root.index for root in roots]
         for index in queue:
             for reader in self._readers(index):
                 if reader.index not in zero and not _is_loss(reader) and self._is_zero(reader, zero):
@@ -46,8 +50,8 @@ class ZeroPaths:
                     queue.append(reader.index)
         return zero
 
-    def _walk(self, operation: Operation) -> set[Meeting]:
-        zero, found = self.passed(operation), set[Meeting]()
+    def _walk(self, zero: set[int]) -> set[Meeting]:
+        found: set[Meeting] = set()
         for index in zero:
             readers = self._readers(index)
             found |= {self._meeting(reader, index, zero) for reader in readers if reader.index not in zero}
@@ -62,16 +66,22 @@ class ZeroPaths:
         """Measured where it was, else what zeros in give: views keep them, products too, sums only of zeros."""
         if operation.forward is not None:
             return operation.forward.rms == 0.0
-        if operation.kind in _THROUGH or operation.kind in _TIMES:
+        if operation.kind in _THROUGH or operation.kind in _TIMES or operation.name in _COPIES:
             return not self._adds(operation)
-        return operation.kind == "add" and zero.issuperset(operation.inputs) and not self._adds(operation)
+        is_sum = operation.kind in ("add", "join") and not self._adds(operation)
+        return is_sum and all(index in zero or self._is_part(operation, index) for index in operation.inputs)
+
+    def _is_part(self, reader: Operation, index: int) -> bool:
+        """Whether the input is a slice of a parameter, which the reader then names among its uses."""
+        source = self.graph.trace.operations[index]
+        return source.kind == "view" and not source.from_input and not source.inputs and len(reader.uses) > 0
 
     def _adds(self, operation: Operation) -> list[TensorFact]:
         """Parameters that are not zero and are added by the operation."""
         added = (
             self.facts.get(use.parameter)
             for use in operation.uses
-            if use.slot in ("bias", "shift") or operation.kind == "add"
+            if use.slot in ("bias", "shift") or operation.kind in ("add", "join")
         )
         return [fact for fact in added if fact is not None and not fact.is_zero]
 
@@ -83,7 +93,8 @@ class ZeroPaths:
             return "stream" if use.slot in ("table", "operand") else "logits"
         if operation.kind == "join":
             return "joined"
-        return self._alone(operation)
+        met = self._alone(operation)
+        return "offsets" if met == "gate" and operation.kind == "weighted" else met  # a bias of its own sets it
 
     def _meeting(self, reader: Operation, source: int, zero: set[int]) -> Meeting:
         if _is_loss(reader):

@@ -17,7 +17,6 @@ def agree(names: Sequence[str], verb: str) -> str:
     return verb if len(names) > 1 else irregular.get(verb, verb + "s")
 
 
-def some(names: Sequence[str], most: int = 3) -> str:
+def enumerated(names: Sequence[str], most: int = 3) -> str:
     """'a, b, c and 2 more'."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -22,6 +22,7 @@ class Zeros:
         self.paths = ZeroPaths(trace)
         self._wakes = {each.parameter: each for each in trace.wake.parameters}
         self._asleep = sleepers.asleep_for_ever(trace)
+        self._is_slow = len(sleepers.slow_weights(trace)) > 0
         self._copies = {
             member.parameter
             for block in trace.symmetry.blocks
@@ -52,13 +53,13 @@ class Zeros:
         return f"{own}, what waits behind it by step {behind}" if behind else own
 
     def _judged(self, fact: TensorFact) -> Iterator[Accepted]:
+        if any(_is_stored_offset(self.trace, *each, self.limits) for each in self.paths.read[fact.name]):
+            yield self._said("stored offset", fact, "the gain is computed from it and is 1 where it is 0")
+            return
         starts = [each for each in self.paths.starts(fact) if each[1].slot not in ("bias", "shift")]
         if not starts:
             return
         operation, use = starts[0]
-        if _is_stored_offset(self.trace, operation, use, self.limits):
-            yield self._said("stored offset", fact, "the gain is computed from it and is 1 where it is 0")
-            return
         met = self.paths.meetings(fact)
         if "joined" in met and (operation.kind == "join" or not operation.from_input):
             yield self._said("zero token", fact, "it stands beside other tokens and is learnt from nothing")
@@ -79,10 +80,10 @@ class Zeros:
         elif "logits" in met:
             yield self._said("uniform attention", fact, "zero logits give every choice the same weight")
         elif "offsets" in met:
-            yield self._said("zero offsets", fact, "what is read with them is read at its own place")
+            yield self._said("zero offsets", fact, "its bias alone sets the places at first, alike for all samples")
         elif "gate" in met:
             yield self._said("even gate", fact, "it lets every signal through in one part")
-        elif operation.kind == "weighted" and (words := self._row_words(operation)):
+        elif operation.kind == "weighted" and not self._is_slow and (words := self._row_words(operation)):
             yield self._said("zero head", fact, f"the first outputs are the same for all samples, and {words}")
 
     def _said(self, idiom: str, fact: TensorFact, why: str) -> Accepted:

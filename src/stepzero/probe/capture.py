@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from stepzero.core.errors import StepzeroError
 from stepzero.core.trace import LossFact, Trace
-from stepzero.probe import facts, finish
+from stepzero.probe import facts, finish, tree
 from stepzero.probe.loss import loss_of, output_tensors
 from stepzero.probe.recorder import Recorder
 from stepzero.probe.restore import (
@@ -123,7 +123,8 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
 
 
 def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) -> None:
-    named = [(name, parameter) for name, parameter in subject.model.named_parameters() if parameter.requires_grad]
+    parameters = tree.once(tree.parameters(subject.model))
+    named = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
     run.loss = replace(run.loss, value=float(value.detach()), requires_grad=value.requires_grad)
     if not named:
         run.conditions.append("every parameter is frozen: no gradient was taken")
@@ -152,13 +153,14 @@ def set_modes(model: nn.Module) -> list[str]:
     Flags are set directly, because ``train()`` is a method users override; `Snapshot` puts them back.
     """
     said = []
+    modules = [module for _, module in tree.modules(model)]
     if not model.training:
         said.append("model was in eval mode: switched to train mode for the check")
-        for module in model.modules():
+        for module in modules:
             if not isinstance(module, torch.jit.ScriptModule):  # keeps its flag out of reach of `Snapshot`
                 module.training = True
     quiet = False
-    for module in model.modules():
+    for module in modules:
         if module.training and _is_stateless(module) and not isinstance(module, torch.jit.ScriptModule):
             module.training, quiet = False, True
     return [*said, "dropout off"] if quiet else said

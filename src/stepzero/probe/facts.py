@@ -17,6 +17,7 @@ from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-def
 from stepzero.core.trace import GradientFact, TensorFact
 from stepzero.core.vector import Vector
 from stepzero.measure.sampling import wide
+from stepzero.probe import tree
 from stepzero.probe.restore import storage_pointer
 from stepzero.probe.transfer import Ledger, vector
 
@@ -64,8 +65,8 @@ def named_tensors(model: nn.Module) -> list[tuple[str, str, Tensor, tuple[str, .
     first: dict[object, int] = {}
     rows: list[tuple[str, str, Tensor, list[str]]] = []
     named: list[tuple[str, str, Tensor]] = []
-    named += [(name, "parameter", value) for name, value in model.named_parameters(remove_duplicate=False)]
-    named += [(name, "buffer", value) for name, value in model.named_buffers(remove_duplicate=False)]
+    named += [(name, "parameter", value) for name, value in tree.parameters(model)]
+    named += [(name, "buffer", value) for name, value in tree.buffers(model)]
     for name, kind, tensor in named:
         key = _identity(tensor, kind)
         if key in first:

@@ -19,7 +19,7 @@ from stepzero.core.trace import (
 )
 from stepzero.measure.gain import gain_of
 from stepzero.measure.sampling import plan_of, rows_of, wide
-from stepzero.probe import facts, roles, units
+from stepzero.probe import facts, roles, tree, units
 from stepzero.probe.nodes import Record
 from stepzero.probe.subject import Subject
 from stepzero.probe.tables import Tables
@@ -138,7 +138,7 @@ def _gradients(run: "Run", ledger: Ledger) -> dict[str, GradientFact]:
 def _modules(subject: Subject, calls: dict[str, int]) -> tuple[ModuleFact, ...]:
     return tuple(
         ModuleFact(path, type(module).__name__, module.training, subject.source_lines.get(path), calls.get(path, 0))
-        for path, module in subject.model.named_modules()
+        for path, module in tree.modules(subject.model)
     )
 
 

@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 from stepzero.core.trace import UNREGISTERED
 from stepzero.measure import slope
 from stepzero.measure.sampling import ACTIVATION_ROWS, ROWS, Plan, plan_of, rows_of
-from stepzero.probe import settings, units, views
+from stepzero.probe import settings, tree, units, views
 from stepzero.probe.nodes import Node, Record, View
 from stepzero.probe.restore import Guard
 from stepzero.probe.rewrites import Rewrites
@@ -53,7 +53,8 @@ class Recorder(TorchFunctionMode):
         self.calls: dict[str, int] = {}
         self.unmeasured: dict[str, str] = {}
         self.used: set[str] = set()
-        self._paths = {id(module): path for path, module in model.named_modules()}
+        modules = tree.modules(model)
+        self._paths = {id(module): path for path, module in modules}
         self._specs: dict[Any, Spec] = {}
         self._run = next(_RUNS)
         self._sources: dict[int, Node | None] = {}
@@ -63,9 +64,9 @@ class Recorder(TorchFunctionMode):
         self._kept: list[Tensor] = []
         self._weighed: tuple[Tensor | None, Measured | None] = (None, None)
         # Tensors that outlive the pass carry no mark: where they came from is kept here, by identity.
-        for tensor in _lasting(model):
+        for tensor in _lasting(modules):
             self._sources[id(tensor)] = None
-        for name, parameter in model.named_parameters(remove_duplicate=True):
+        for name, parameter in tree.once(tree.parameters(model)):
             self._sources[id(parameter)] = Node(None, views=(View(name, tuple(range(parameter.dim()))),), run=self._run)
 
     # -- where: the module path -------------------------------------------------------------------------------------
@@ -362,10 +363,10 @@ def _source(known: list[tuple[Tensor, Node]]) -> tuple[tuple[int, ...], int | No
     return next(((shape_of(operand), node.unit_axis) for operand, node in known if node.from_input), ((), None))
 
 
-def _lasting(model: nn.Module) -> Iterator[Tensor]:
+def _lasting(modules: tree.Places) -> Iterator[Tensor]:
     """Buffers and plain tensor attributes."""
-    for module in model.modules():
-        yield from (value for value in module.__dict__.values() if isinstance(value, Tensor))
+    for _, module in modules:
+        yield from tree.loose_tensors(module)
         yield from (value for value in module._buffers.values() if value is not None)
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from stepzero.core.errors import IncompleteError
+from stepzero.probe import tree
 
 _INTEGER_OF_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _CONTAINERS = (dict, list, set)
@@ -174,20 +175,29 @@ class _Saved(NamedTuple):
     version: int
 
 
+class _SavedBuffer(NamedTuple):
+    """One buffer object as it was; ``bits`` is its memory, as ``alias`` is."""
+
+    buffer: Tensor
+    alias: Tensor
+    bits: Tensor
+    copy: Tensor
+
+
 class Snapshot:
     """Everything of one model that a forward or backward may change."""
 
     def __init__(self, model: nn.Module, guard: Guard) -> None:
         self.guard = guard
-        self._modules = [(module, dict(module.__dict__), _containers(module)) for module in model.modules()]
+        modules = [module for _, module in tree.modules(model)]
+        self._modules = [(module, dict(module.__dict__), _containers(module)) for module in modules]
         self._parameters = [
             _Saved(name, parameter, _alias(parameter), parameter.requires_grad, parameter.grad, _version(parameter))
-            for name, parameter in model.named_parameters(remove_duplicate=True)
+            for name, parameter in tree.once(tree.parameters(model))
         ]
-        self._buffers = [(buffer, _alias(buffer), _copy(buffer)) for buffer in model.buffers()]
+        self._buffers = [_saved_buffer(buffer) for _, buffer in tree.once(tree.buffers(model))]
         guard.protect(saved.parameter for saved in self._parameters)
-        plain = (value for _, attributes, _ in self._modules for value in attributes.values())
-        guard.protect(value for value in plain if isinstance(value, Tensor))
+        guard.protect(value for module in modules for value in tree.loose_tensors(module))
         for saved in self._parameters:
             # A backward() inside the user's forward would add to an existing .grad in place.
             saved.parameter.grad = None
@@ -199,8 +209,9 @@ class Snapshot:
         with torch.no_grad():
             lost = [saved.name for saved in self._parameters if self._restore_parameter(saved)]
             self.guard.restore()
-            for buffer, alias, copy in self._buffers:
-                _restore_buffer(buffer, alias, copy)
+            for saved_buffer in self._buffers:
+                if saved_buffer is not None:
+                    _restore_buffer(saved_buffer)
         if lost:
             raise IncompleteError(
                 f"the forward pass wrote to {', '.join(lost[:3])} through a kernel stepzero cannot see; "
@@ -218,18 +229,19 @@ class Snapshot:
         return _version(parameter) != saved.version and not is_rebound and not self.guard.is_saved(parameter)
 
 
-def _containers(module: nn.Module) -> dict[str, Any]:
-    """Shallow copies; of an empty container, and most are, nothing needs to be kept."""
-    found = {key: value for key, value in module.__dict__.items() if isinstance(value, _CONTAINERS)}
-    return {key: value.copy() if value else () for key, value in found.items()}
+def _containers(module: nn.Module) -> list[tuple[Any, Any]]:
+    """Containers and shallow copies of them; of an empty one, and most are, nothing needs to be kept."""
+    found = [value for value in module.__dict__.values() if isinstance(value, _CONTAINERS)]
+    return [(value, value.copy() if value else ()) for value in found]
 
 
-def _restore_attributes(module: nn.Module, attributes: dict[str, Any], containers: dict[str, Any]) -> None:
-    for key in [key for key in module.__dict__ if key not in attributes]:
-        del module.__dict__[key]
-    module.__dict__.update(attributes)
-    for key, saved in containers.items():
-        live = attributes[key]
+def _restore_attributes(module: nn.Module, attributes: dict[str, Any], containers: list[tuple[Any, Any]]) -> None:
+    now = module.__dict__
+    now.update(attributes)
+    if len(now) > len(attributes):
+        for key in [key for key in now if key not in attributes]:
+            del now[key]
+    for live, saved in containers:
         if (not live and not saved) or _same_items(live, saved):
             continue
         live.clear()
@@ -256,14 +268,24 @@ def _version(tensor: Tensor) -> int:
         return 0
 
 
-def _copy(buffer: Tensor) -> Tensor | None:
-    return buffer.detach().clone(memory_format=torch.preserve_format) if storage_pointer(buffer) else None
+def _saved_buffer(buffer: Tensor) -> _SavedBuffer | None:
+    """None for a buffer without memory, which holds nothing to put back."""
+    if not storage_pointer(buffer):
+        return None
+    alias = buffer.detach()
+    bits = _bits(alias)
+    return _SavedBuffer(buffer, alias, bits, bits.clone(memory_format=torch.preserve_format))
 
 
-def _restore_buffer(buffer: Tensor, alias: Tensor | None, copy: Tensor | None) -> None:
-    if alias is None or copy is None:
-        return
+def _bits(tensor: Tensor) -> Tensor:
+    """The same memory as integers, which are equal only when every bit is, where ``tensor`` may hold NaN."""
+    integer = _INTEGER_OF_SIZE.get(tensor.element_size()) if tensor.is_floating_point() else None
+    return tensor.view(integer) if integer and not tensor.is_neg() else tensor
+
+
+def _restore_buffer(saved: _SavedBuffer) -> None:
+    buffer, alias, bits, copy = saved
     if buffer.data_ptr() != alias.data_ptr() or buffer.shape != alias.shape:
         buffer.data = alias
-    if not same_bits(buffer, copy):
-        buffer.copy_(copy)
+    if not (torch.equal(bits, copy) if bits is not alias else same_bits(alias, copy)):
+        bits.copy_(copy)

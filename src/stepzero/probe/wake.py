@@ -6,7 +6,9 @@ without it. Why a stuck slice is stuck is told by redrawing: the parameter itsel
 parameters by their law (would it be live then?), and zero factors one at a time (who wakes whom?).
 """
 
+import itertools
 import re
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -30,7 +32,8 @@ _SAME = 1e-9
 def wake(subject: Subject, trace: Trace) -> WakeFact:
     """Take virtual steps until no further slice wakes; never raises because of the model."""
     try:
-        return _Probe(Replica(subject), laws(trace), _longest(trace), subject.seed).result()
+        tables = {use.parameter for each in trace.operations for use in each.uses if use.slot == "table"}
+        return _Probe(Replica(subject), laws(trace), _longest(trace), subject.seed, frozenset(tables)).result()
     except ReplicaError as error:
         return WakeFact(ran=False, reason=str(error))
 
@@ -47,43 +50,51 @@ def _longest(trace: Trace) -> int:
 class _Probe:
     """One run of the probe."""
 
-    def __init__(self, replica: Replica, found: dict[str, Law], longest: int, seed: int) -> None:
+    def __init__(
+        self, replica: Replica, found: dict[str, Law], longest: int, seed: int, tables: frozenset[str] = frozenset()
+    ) -> None:
         self.replica, self.laws, self.longest = replica, found, longest
         self.generator = torch.Generator().manual_seed(0x3A4E + seed)
         self.first: dict[str, list[int | None]] = {}
         self.waking: dict[str, float] = {}
         self.effects: dict[tuple[object, ...], bool] = {}
         self.outputs: dict[int, Tensor] = {}
+        self.tables = tables
+        """Looked-up parameters: rows that no batch asks for are not asleep."""
+        self.exact: dict[str, bool] = {}
+        self.missing: list[str] = []
+        self.woken: set[str] = set()
 
     def result(self) -> WakeFact:
         """Step, then explain what never woke."""
-        sizes, gradients = self._look()
+        sizes, gradients = self.replica.sizes(0)
         if not all(each is None or bool(each.isfinite().all()) for each in sizes.values()):
             return WakeFact(ran=False, reason="a gradient is not finite at the start")
-        missing = [name for name, each in sizes.items() if each is None]
+        if self._has_zeros(sizes):  # perhaps another batch reaches them
+            sizes, gradients = self._joined(sizes, gradients)
+        self.missing = [name for name, each in sizes.items() if each is None]
         taken = self._step_until_quiet(sizes, gradients)
         self.replica.reset()
         stuck = [name for name, first in self.first.items() if None in first]
-        control, is_constant = self._control() if stuck or missing or self.waking else ({}, False)
-        products, blockers, woken = self._products(stuck)
+        products, blockers, self.woken = self._products(stuck)
+        self._try_all_at_once([*self.missing, *stuck])
         return WakeFact(
             ran=True,
             steps=taken,
             parameters=tuple(
-                self._described(name, control, missing, woken)
+                self._described(name)
                 for name in self.replica.trainable
-                if name in missing or any(step != 0 for step in self.first.get(name, []))
+                if name in self.missing or any(step != 0 for step in self.first.get(name, []))
             ),
             products=tuple(products),
             blockers=tuple(blockers),
-            output_is_constant=is_constant and bool(stuck),
+            output_is_constant=self._is_every_one_asleep(stuck) and self._control[1],
         )
 
     # -- stepping ---------------------------------------------------------------------------------------------------
 
-    def _look(self) -> tuple[Sizes, Gradients]:
-        """Slice sizes and gradients, both batches together."""
-        sizes, gradients = self.replica.sizes(0)
+    def _joined(self, sizes: Sizes, gradients: Gradients) -> tuple[Sizes, Gradients]:
+        """Slice sizes and gradients of both batches together."""
         more, others = self.replica.sizes(1)
         both: Sizes = {}
         for name, one in sizes.items():
@@ -91,16 +102,22 @@ class _Probe:
             both[name] = two if one is None else one if two is None else torch.where(one.abs() > two.abs(), one, two)
         return both, steps.summed(gradients, others)
 
-    def _step_until_quiet(self, sizes: Sizes, gradients: Gradients) -> int:
-        """Steps on alternate batches; returns how many were taken.
+    def _has_zeros(self, sizes: Sizes) -> bool:
+        """Whether a slice gets nothing at all; what rounding leaves of a cancelled sum is no sleep but algebra."""
+        return any(each is None or bool((each == 0).any()) for name, each in sizes.items() if name not in self.tables)
 
-        A slice whose gradient is rounding, not zero, is a cancelled sum: one step shows whether it was so by chance.
-        """
+    def _is_every_one_asleep(self, stuck: list[str]) -> bool:
+        """Whether the gradients could be those of a constant: all of them are zero."""
+        return bool(stuck) and all(0 not in first for first in self.first.values())
+
+    def _step_until_quiet(self, sizes: Sizes, gradients: Gradients) -> int:
+        """Steps on alternate batches while slices without any gradient are left; returns how many were taken."""
         for name, each in sizes.items():
             if each is not None:
                 self.first[name] = [0 if size > 0 else None for size in each.tolist()]
+                self.exact[name] = _has_exact_zero(each)
         for step in range(1, self.longest + 1):
-            if not self._is_waiting(sizes, only_exact=step > 1):
+            if not self._is_waiting(sizes):
                 return step - 1
             moving = {
                 name: g for name, g in gradients.items() if (s := sizes[name]) is not None and bool((s > 0).any())
@@ -111,12 +128,14 @@ class _Probe:
                 return step
         return self.longest
 
-    def _is_waiting(self, sizes: Sizes, *, only_exact: bool) -> bool:
+    def _is_waiting(self, sizes: Sizes) -> bool:
         for name, first in self.first.items():
             now = sizes[name]
-            for place, step in enumerate(first) if None in first and now is not None else ():
-                if step is None and now is not None and (not only_exact or float(now[place]) == 0.0):
-                    return True
+            if now is None or None not in first or name in self.tables:
+                continue
+            asleep = [place for place, step in enumerate(first) if step is None]
+            if _has_exact_zero(now[asleep]):
+                return True
         return False
 
     def _note(self, step: int, sizes: Sizes) -> bool:
@@ -144,6 +163,7 @@ class _Probe:
     def _noise(self, like: Tensor) -> Tensor:
         return torch.randn(like.shape, generator=self.generator, dtype=torch.float64).to(like.device)
 
+    @cached_property
     def _control(self) -> tuple[Sizes, bool]:
         """Slice sizes with everything redrawn by law, and whether even that leaves the output as it was.
 
@@ -164,48 +184,63 @@ class _Probe:
         self.replica.reset()
         return sizes, _is_same(before, after)
 
-    def _effect(self, name: str) -> bool:
-        """Whether the output changes when the sleeping slices of this parameter alone are redrawn."""
-        role = (_role(name), tuple(self.first.get(name, ())))
-        if role in self.effects:  # layer after layer asks the same question
-            return self.effects[role]
+    def _moved(self, name: str) -> Tensor:
+        """The parameter with its sleeping slices redrawn, whatever its law says."""
         start = self.replica.start_of(name)
         moved = start + steps.scale_of(start) * self._noise(start)
         if start.dim() and name in self.first:
             awake = [place for place, step in enumerate(self.first[name]) if step is not None]
             moved[awake] = start[awake]
+        return moved
+
+    def _changes(self, values: dict[str, Tensor], batches: tuple[int, ...] = (0, 1)) -> bool:
+        """Whether the output is another one with these values."""
         changed = False
-        for batch in (0, 1):
+        for batch in batches:
             if batch not in self.outputs:
                 self.outputs[batch] = self.replica.output(batch)
-            self.replica.write({name: moved})
+            self.replica.write(values)
             changed = changed or not _is_same(self.outputs[batch], self.replica.output(batch))
             self.replica.reset()
-            if changed:
-                break
-        self.effects[role] = changed
         return changed
 
-    def _described(self, name: str, control: Sizes, missing: list[str], woken: set[str]) -> ParameterWake:
+    def _try_all_at_once(self, names: list[str]) -> None:
+        """Most sleepers change nothing: if all of them together do not, none needs a look of its own."""
+        if len(names) > 1 and not self._changes({name: self._moved(name) for name in names}, (0,)):
+            self.effects.update({self._key(name): False for name in names})
+
+    def _key(self, name: str) -> tuple[object, ...]:
+        """Layer after layer asks the same question: parameters of one role with the same slices asleep."""
+        return (_role(name), tuple(self.first.get(name, ())))
+
+    def _effect(self, name: str) -> bool:
+        """Whether the output changes when the sleeping slices of this parameter alone are redrawn."""
+        key = self._key(name)
+        if key not in self.effects:
+            self.effects[key] = self._changes({name: self._moved(name)})
+        return self.effects[key]
+
+    def _described(self, name: str) -> ParameterWake:
         first = self.first.get(name, [])
-        runs: list[tuple[int | None, int]] = []
-        for step in first:
-            if runs and runs[-1][0] == step:
-                runs[-1] = (step, runs[-1][1] + 1)
-            else:
-                runs.append((step, 1))
-        alive = control.get(name)
         asleep = [place for place, step in enumerate(first) if step is None]
-        is_live = name in woken or (alive is not None and bool((alive[asleep or slice(None)] > 0).any()))
-        is_asleep = name in missing or bool(asleep)
+        is_asleep = name in self.missing or bool(asleep)
         effect = self._effect(name) if is_asleep else None
+        alive: Tensor | None = None
+        cause: Cause = ""
+        if is_asleep and not (effect or name in self.missing or self.exact[name]):
+            cause = "algebra"  # a cancelled sum that changes nothing: no other start would make it matter
+        else:
+            alive = self._control[0].get(name)
+        is_live = name in self.woken or (alive is not None and bool((alive[asleep or slice(None)] > 0).any()))
+        if is_asleep and not cause:
+            cause = _cause(is_live=is_live, effect=bool(effect), is_missing=name in self.missing)
         size = self.waking.get(name)
         reference = float(alive.max()) if alive is not None and alive.numel() else 0.0
         return ParameterWake(
             parameter=name,
-            first=tuple(runs),
-            has_gradient=name not in missing,
-            cause=_cause(is_live=is_live, effect=bool(effect), is_missing=name in missing) if is_asleep else "",
+            first=_runs(first),
+            has_gradient=name not in self.missing,
+            cause=cause,
             effect=effect,
             control=is_live,
             wake_size=size / reference if size is not None and reference > 0 else None,
@@ -282,6 +317,16 @@ class _Probe:
             if bool((now[asleep] > 0).any()):
                 found.add(name)
         return found
+
+
+def _has_exact_zero(sizes: Tensor) -> bool:
+    """Whether a slice gets nothing, not even rounding; one of a cancelled sum's slices can come to 0 by chance."""
+    return bool((sizes == 0).any()) and not bool((sizes < 0).any())
+
+
+def _runs(first: list[int | None]) -> tuple[tuple[int | None, int], ...]:
+    """Equal neighbours as (step, how many)."""
+    return tuple((step, len(list(same))) for step, same in itertools.groupby(first))
 
 
 def _cause(*, is_live: bool, effect: bool, is_missing: bool) -> Cause:

@@ -5,7 +5,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.core.wake import DeadProduct
-from stepzero.measure.words import some
+from stepzero.measure.words import enumerated
 
 
 @rule("SZ701", "dead-product", tier=1, needs=("wake",))
@@ -88,7 +88,7 @@ def dead_product(trace: Trace, _: Limits) -> Verdict:
 
 
 def _finding(trace: Trace, product: DeadProduct) -> Finding:
-    names = some(product.factors)
+    names = enumerated(product.factors)
     also = f"; {len(product.silenced)} more parameters wait for them" if product.silenced else ""
     return Finding(
         code="SZ701",

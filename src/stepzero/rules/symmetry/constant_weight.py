@@ -4,7 +4,6 @@ from stepzero.core.finding import Finding, Fix, Severity
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import TensorFact, Trace
-from stepzero.measure import sleepers
 from stepzero.measure.constants import KINK, PAIR, Constants, Effect
 from stepzero.measure.roundoff import unit_roundoff
 
@@ -15,7 +14,6 @@ _SEVERITY: dict[str, Severity] = {"forever": "error", "alike": "warning", "harml
     "SZ206",
     "constant-weight",
     tier=1,
-    needs=("wake",),
     limits=("constant_roundoffs", "constant_min_elements", "constant_fingerprint", "equality_roundoffs"),
 )
 def constant_weight(trace: Trace, limits: Limits) -> Verdict:
@@ -73,12 +71,7 @@ def constant_weight(trace: Trace, limits: Limits) -> Verdict:
     """
     floor = limits.equality_roundoffs * unit_roundoff("float32")
     constants = Constants(trace, limits.constant_fingerprint, floor)
-    told = sleepers.asleep_for_ever(trace)  # SZ402 and SZ701 speak of these, and know more
-    found = [
-        fact
-        for fact in trace.parameters
-        if fact.name not in told and _is_constant(fact, limits) and constants.is_weight(fact)
-    ]
+    found = [fact for fact in trace.parameters if _is_constant(fact, limits) and constants.is_weight(fact)]
     constants.find_pairs([fact for fact in found if fact.is_zero])
     groups: dict[tuple[Effect, float], list[TensorFact]] = {}
     for fact in found:

@@ -5,7 +5,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.measure import attention_heads, blocks
-from stepzero.measure.words import some
+from stepzero.measure.words import enumerated
 
 
 @rule("SZ208", "identical-heads", tier=1, needs=("symmetry",))
@@ -68,7 +68,7 @@ def identical_heads(trace: Trace, _: Limits) -> Verdict:
         count = attention_heads.head_count(trace, name, found)
         noise = blocks.breaker(trace, name)
         equal = sum(len(group) - 1 for group in groups)
-        listed = some([" = ".join(str(head) for head in group) for group in groups])
+        listed = enumerated([" = ".join(str(head) for head in group) for group in groups])
         yield Finding(
             code="SZ208",
             name="identical-heads",

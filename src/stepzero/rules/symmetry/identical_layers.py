@@ -5,7 +5,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.measure import siblings
-from stepzero.measure.words import some
+from stepzero.measure.words import enumerated
 
 
 @rule("SZ209", "identical-layers", tier=2, needs=("symmetry",))
@@ -61,7 +61,7 @@ def identical_layers(trace: Trace, _: Limits) -> Verdict:
     pytorch/pytorch#72253; netket/netket#241.
     """
     for paths, group in siblings.modules(siblings.in_series(trace)).items():
-        listed = some(paths)
+        listed = enumerated(paths)
         yield Finding(
             code="SZ209",
             name="identical-layers",

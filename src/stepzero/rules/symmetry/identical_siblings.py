@@ -5,7 +5,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.measure import blocks, siblings
-from stepzero.measure.words import some
+from stepzero.measure.words import enumerated
 
 
 @rule("SZ207", "identical-siblings", tier=1, needs=("symmetry",))
@@ -89,13 +89,12 @@ def identical_siblings(trace: Trace, _: Limits) -> Verdict:
 
 
 def _finding(paths: tuple[str, ...], names: tuple[str, ...], severity: Severity, words: str) -> Finding:
-    listed = some(paths)
     return Finding(
         code="SZ207",
         name="identical-siblings",
         severity=severity,
         where=names,
-        message=f"{listed} {words}",
+        message=f"{enumerated(paths)} {words}",
         value=float(len(paths)),
         limit=1.0,
         unit="copies",
