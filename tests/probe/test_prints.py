@@ -1,75 +1,81 @@
-"""One forward tells all units of a sound network apart, and nothing else does."""
+"""Joined fingerprints, the quick look that clears a sound network, and equal content."""
 
 import copy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from stepzero.probe.prints import all_different, siblings
+from stepzero.probe.fingerprints import UnitRecorder
+from stepzero.probe.prints import all_different, prints_of, siblings
 from stepzero.probe.replica import Replica
 from stepzero.probe.subject import subject_of
-
-TOLERANCE = 1e-10
-
-
-def replica(model: nn.Module) -> Replica:
-    batch = torch.randn(16, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return Replica(subject_of(model, batch, lambda output: output.square().mean()))
+from tests.probe.observing import Net, seeded
+from tests.probe.planting import X, copied, square, stack
 
 
-def net(seed: int = 0) -> nn.Sequential:
-    torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(6, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 3)).double()
+def replica(model, batch=X):
+    return Replica(subject_of(model, batch, square))
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_a_sound_network_has_full_widths(seed: int) -> None:
-    widths = {width.parameter: (width.units, width.distinct) for width in all_different(replica(net(seed)), TOLERANCE)}
-    assert widths == {"0.weight": (8, 8), "2.weight": (8, 8), "4.weight": (3, 3)}
+def printed(model, batch=X, largest=1.0):
+    made = replica(model, batch)
+    recorder = UnitRecorder(made.model)
+    with recorder.paths():
+        made.run(0, watch=recorder)
+    return {name: prints_of(visits, largest, 0) for name, visits in recorder.rows().items()}
 
 
-def equal(model: nn.Sequential) -> None:
-    model[0].weight[5] = model[0].weight[2]
-    model[0].bias[5] = model[0].bias[2]
+def test_every_visit_adds_projections_and_a_key():
+    model = Net(lambda self, x: self.a(torch.tanh(self.a(x))), a=nn.Linear(6, 6))
+    found = printed(model)["a.weight"]
+    assert found.key == (len(X), len(X))
+    assert found.forward.shape == found.backward.shape == (6, sum(visit.forward.shape[1] for visit in found.visits))
 
 
-def mirrored(model: nn.Sequential) -> None:
-    model[2].weight[1] = -3 * model[2].weight[7]
-    model[2].bias[1] = -3 * model[2].bias[7]
+def test_a_unit_is_live_when_more_than_rounding_arrives():
+    model = stack(6, 8, 3)
+    model[2].weight.data[:, 3] = 0.0
+    assert printed(model)["0.weight"].live.tolist() == [unit != 3 for unit in range(8)]
+    assert not bool(printed(model, largest=1e15)["0.weight"].live.any())
 
 
-def silent(model: nn.Sequential) -> None:
-    model[2].weight.zero_()
-    model[2].bias.zero_()
+def test_a_unit_without_a_row_does_not_vary():
+    model = stack(6, 8, 3)
+    model[0].weight.data[3] = 0.0
+    assert printed(model)["0.weight"].varies.tolist() == [unit != 3 for unit in range(8)]
 
 
-@pytest.mark.parametrize("plant", [equal, mirrored, silent])
-def test_what_looks_alike_is_left_to_the_probe(plant: object) -> None:
-    model = net()
-    with torch.no_grad():
-        plant(model)  # type: ignore[operator]
-    assert all_different(replica(model), TOLERANCE) == ()
+def test_what_is_not_finite_cannot_be_compared():
+    model = stack(6, 8, 3)
+    model[0].weight.data[3, 0] = float("nan")
+    assert printed(model)["0.weight"] is None
 
 
-def doubled() -> nn.Module:
-    one = nn.Linear(6, 6)
-    return nn.Sequential(one, nn.Tanh(), copy.deepcopy(one), nn.Tanh(), nn.Linear(6, 2)).double()
+def test_a_sound_network_is_cleared_by_one_forward():
+    widths = all_different(replica(stack(6, 8, 3)), 1e-6)
+    found = {width.parameter: (width.units, width.distinct) for width in widths}
+    assert found == {"0.weight": (8, 8), "2.weight": (3, 3)}
 
 
-def test_equal_content_in_two_places() -> None:
-    (found,) = siblings(replica(doubled()))
-    assert (found.parameters, found.is_frozen) == (("0.weight", "2.weight"), False)
-    frozen = doubled()
-    frozen[2].requires_grad_(False)
-    (found,) = siblings(replica(frozen))
-    assert found.is_frozen
+@pytest.mark.parametrize("factor", [1.0, -1.0, 3.0])
+def test_a_copy_or_multiple_is_not(factor):
+    assert all_different(replica(copied(stack(6, 8, 3), 0, 1, 4, factor)), 1e-6) == ()
 
 
-@pytest.mark.parametrize("values", [torch.eye(6), torch.ones(6, 6), torch.zeros(6, 6)])
-def test_patterns_are_equal_by_design(values: Tensor) -> None:
-    model = doubled()
-    with torch.no_grad():
-        model[0].weight.copy_(values)
-        model[2].weight.copy_(values)
-    assert list(siblings(replica(model))) == []
+def test_copies_in_two_weights_are_seen():
+    layer = nn.Linear(6, 4)
+    model = Net(lambda self, x: self.a(x) + 2 * self.b(x), a=layer, b=copy.deepcopy(layer))
+    assert all_different(replica(model), 1e-6) == ()
+
+
+def test_siblings_are_equal_draws_and_no_patterns():
+    draw, eye, ties = seeded(6, 6), torch.eye(6), torch.full((6, 6), 0.3)
+    for weight, expected in ((draw, 1), (eye, 0), (ties, 0)):
+        layers = [nn.Linear(6, 6, bias=False) for _ in range(2)]
+        for layer in layers:
+            layer.weight.data.copy_(weight)
+        layers[1].requires_grad_(False)
+        found = list(siblings(replica(nn.Sequential(layers[0], nn.Tanh(), layers[1]))))
+        assert len(found) == expected
+        assert all(each.is_frozen and each.parameters == ("0.weight", "2.weight") for each in found)

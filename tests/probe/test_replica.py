@@ -115,8 +115,14 @@ def test_what_a_cancelled_sum_leaves_counts_as_zero():
     made = replica(nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)))
     sizes, gradients = made.sizes()
     assert float(gradients["0.bias"].abs().max()) > 0
-    assert bool((sizes["0.bias"] <= 0).all())  # negative: rounding alone
+    assert bool((sizes["0.bias"] <= 0).all())
     assert bool((sizes["0.weight"] > 0).all())
+
+
+def test_so_it_does_where_nothing_but_rounding_is_left():
+    model = Net(lambda self, x: (h := self.net(x).exp()) / h.sum(-1, keepdim=True), net=stack(6, 8, 1))
+    sizes, _ = replica(model).sizes()
+    assert all(bool((size <= 0).all()) for size in sizes.values())
 
 
 @pytest.mark.parametrize("factor", [1e-140, 1e-40, 1.0, 1e40])

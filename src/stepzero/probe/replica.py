@@ -69,18 +69,18 @@ class Replica:
             gradients = self._differentiated(scalar)
         return gradients, main_output(output).detach()
 
-    def sizes(self, batch: int = 0, *, is_first: bool = True) -> tuple[Sizes, Gradients]:
+    def sizes(self, batch: int = 0) -> tuple[Sizes, Gradients]:
         """Norms of each gradient's slices along axis 0, negative where it is rounding alone; and the gradients.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
-        first one to the last bits, except where both are what a cancelled sum left over. After the first look it is
-        run only when some gradient is faint enough for that question.
+        first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
+        gradient is faint enough for that question.
         """
         with self._running():
-            _, scalar = self._scalar(batch, None)
+            output, scalar = self._scalar(batch, None)
             first = self._differentiated(scalar, retain_graph=True)
             found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
-            if is_first or _is_any_faint(found):
+            if _is_any_faint(found, max(1, main_output(output).numel()) ** -0.5):
                 third = self._differentiated(scalar / 3)
                 for name, norms in found.items():
                     one, other = first[name], third[name]
@@ -179,9 +179,13 @@ def _slice_norms(gradient: Tensor) -> Tensor:
     return flat.to("cpu", torch.float64)
 
 
-def _is_any_faint(sizes: Sizes) -> bool:
-    """Whether some gradient that is not zero is small enough to be what rounding left of a larger one."""
+def _is_any_faint(sizes: Sizes, arriving: float) -> bool:
+    """Whether some gradient that is not zero is small enough to be what rounding left of a larger one.
+
+    ``arriving``: size of the cotangents at the output. All gradients may be rounding: then none of them is large.
+    """
     largest = max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
+    largest = max(largest, arriving)
     return any(bool(((each > 0) & (each < _FAINT * largest)).any()) for each in sizes.values() if each is not None)
 
 

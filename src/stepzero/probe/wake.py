@@ -95,7 +95,7 @@ class _Probe:
 
     def _joined(self, sizes: Sizes, gradients: Gradients) -> tuple[Sizes, Gradients]:
         """Slice sizes and gradients of both batches together."""
-        more, others = self.replica.sizes(1, is_first=False)
+        more, others = self.replica.sizes(1)
         both: Sizes = {}
         for name, one in sizes.items():
             two = more[name]
@@ -123,7 +123,7 @@ class _Probe:
                 name: g for name, g in gradients.items() if (s := sizes[name]) is not None and bool((s > 0).any())
             }
             steps.along(self.replica, moving)
-            sizes, gradients = self.replica.sizes(step % 2, is_first=False)
+            sizes, gradients = self.replica.sizes(step % 2)
             if not self._note(step, sizes) and step >= MIN_STEPS:
                 return step
         return self.longest

@@ -37,6 +37,8 @@ _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ406": ("SZ405",),
 }
 """What each code can bring about."""
+_IN_PLACE: dict[str, tuple[str, ...]] = {"SZ701": ("SZ201", "SZ202")}
+"""What it brings about in the very tensors it names: zero factors are equal, too."""
 _DEEPEST = ("SZ102", "SZ313", "SZ302")
 """Come first in their family, in this order: never-written memory explains what the memory holds, a misread fan the
 scale, a wrong scale what it does."""
@@ -85,6 +87,8 @@ def _rank(finding: Finding) -> tuple[int, int, int, int, str]:
 
 
 def _explains(graph: Graph, root: Finding, finding: Finding) -> bool:
+    if finding.code in _IN_PLACE.get(root.code, ()) and set(root.where) & set(finding.where):
+        return True
     if finding.code not in _CAUSES.get(root.code, ()) or RANK[root.severity] > RANK["warning"]:
         return False
     if set(root.where) & set(finding.where):
