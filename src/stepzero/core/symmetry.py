@@ -77,6 +77,8 @@ class SymmetryFact:
     blocks: tuple[UnitBlock, ...] = ()
     widths: tuple[Width, ...] = ()
     siblings: tuple[Siblings, ...] = ()
+    tokens: tuple[UnitBlock, ...] = ()
+    """Rows of learned tables (queries, slots, prompts) that respond alike and get equal gradients for ever."""
     certificate: str = ""
     """Plain stacks: whether colour refinement of the weights, without any data, finds the same blocks."""
 

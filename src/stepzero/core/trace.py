@@ -194,6 +194,8 @@ class TensorFact:
     """None when autograd returned None: no path to the loss."""
     values: Vector = Vector()
     """Every element of a floating-point parameter with one axis and at most 4,096 of them; else empty."""
+    repeated_rows: int = 0
+    """Tables that no operation looks up or multiplies with (learned queries, prompts): rows equal to another one."""
     changes_output: bool | None = None
     """For parameters without a gradient: whether redrawing them changes the output; None when not tried."""
     source_line: str | None = None

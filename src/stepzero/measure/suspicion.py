@@ -26,6 +26,9 @@ def of_copies(trace: Trace) -> str:
         use = weight_use(operation)
         if use is not None and operation.forward is not None and has_look_alikes(operation.forward):
             return f"units of {use.parameter} respond alike"
+    for fact in trace.parameters:
+        if fact.repeated_rows and fact.requires_grad:
+            return f"{fact.repeated_rows} rows of {fact.name} are equal to another one"
     names = repeated(trace)
     return f"{names[0]} and {names[1]} hold the same numbers" if names else ""
 

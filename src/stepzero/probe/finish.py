@@ -19,7 +19,7 @@ from stepzero.core.trace import (
 )
 from stepzero.measure.gain import gain_of
 from stepzero.measure.sampling import plan_of, rows_of, wide
-from stepzero.probe import facts, roles, tree, units
+from stepzero.probe import facts, roles, tokens, tree, units
 from stepzero.probe.nodes import Record
 from stepzero.probe.subject import Subject
 from stepzero.probe.tables import Tables
@@ -53,6 +53,7 @@ def trace(
     tables = Tables(ledger)
     operations = tuple(_operation(record, ledger, tables, tickets.get(record.index)) for record in records)
     parameters, buffers = _split(subject, static.finish(run.recorder.used, _gradients(run, ledger)))
+    parameters = _with_repeated_rows(subject, parameters, operations)
     return Trace(
         model=subject.name,
         operations=operations,
@@ -69,6 +70,19 @@ def trace(
         skipped=tuple(sorted(run.recorder.unmeasured.items())),
         seed=subject.seed,
         torch=str(torch.__version__),
+    )
+
+
+def _with_repeated_rows(
+    subject: Subject, facts_: tuple[TensorFact, ...], operations: tuple[Operation, ...]
+) -> tuple[TensorFact, ...]:
+    """Count equal rows of tables that are no weights: learned tokens, few and small."""
+    weights = tokens.weight_names(operations)
+    named = {fact.name for fact in facts_ if len(fact.shape) > 1 and fact.is_used and fact.name not in weights}
+    live = dict(subject.model.named_parameters()) if named else {}
+    repeated = {name: sum(len(group) - 1 for group in tokens.equal_rows(live[name])) for name in named if name in live}
+    return tuple(
+        replace(fact, repeated_rows=repeated[fact.name]) if repeated.get(fact.name) else fact for fact in facts_
     )
 
 

@@ -21,6 +21,7 @@ from stepzero.probe.fingerprints import UnitRecorder, Visit
 from stepzero.probe.prints import Prints, all_different, prints_of, siblings
 from stepzero.probe.replica import Gradients, Replica, ReplicaError
 from stepzero.probe.rows import row_matrix
+from stepzero.probe.sets import token_blocks
 from stepzero.probe.stack import certificate
 from stepzero.probe.subject import Subject
 
@@ -36,11 +37,12 @@ def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
     try:
         replica = Replica(subject)
         tolerance = _tolerance(subject)
+        tokens = tuple(token_blocks(replica, trace, tolerance)) if trace is not None else ()
         if widths := all_different(replica, tolerance):
-            return SymmetryFact(ran=True, widths=widths, siblings=tuple(siblings(replica)))
+            return SymmetryFact(ran=True, widths=widths, siblings=tuple(siblings(replica)), tokens=tokens)
         groups = certificate(trace, replica.parameters) if trace is not None else None
         fact = _Probe(replica, tolerance).result()
-        return replace(fact, certificate=_certificate(fact, groups))
+        return replace(fact, tokens=tokens, certificate=_certificate(fact, groups))
     except ReplicaError as error:
         return SymmetryFact(ran=False, reason=str(error))
 

@@ -1,37 +1,27 @@
-"""Learned sets of tokens (queries, slots, prompts, registers): rows that nothing tells apart.
+"""Learned tables that are no weights (queries, slots, prompts, registers): which of their rows are equal.
 
-The rows of such a table are not units of a weighted operation: they are data of the model's own. Two equal rows that
-get equal gradients, and still do after virtual steps, are one token: what reads them is blind to their order.
 Shapes: R rows, N numbers a row.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable
 
 from torch import Tensor
 
-from stepzero.core.symmetry import Member, UnitBlock
-from stepzero.core.trace import Trace
-from stepzero.measure.redundancy import equal_groups, twin_groups
-from stepzero.probe import steps
-from stepzero.probe.replica import Gradients, Replica
+from stepzero.core.trace import Operation
+from stepzero.measure.redundancy import twin_groups
 
 _LARGEST = 1 << 20
 """Numbers; larger tables are looked up, not read whole."""
 _WEIGHTS = frozenset(["weight", "recurrent"])
 
 
-def is_table(name: str, tensor: Tensor, weights: set[str]) -> bool:
-    """Whether a parameter can be a set of tokens: two axes or more, and never a weight or a looked-up row."""
-    return tensor.dim() > 1 and tensor.shape[-1] > 1 and tensor.numel() <= _LARGEST and name not in weights
-
-
-def weight_names(trace: Trace) -> set[str]:
-    """Parameters that some operation multiplies the data with, or looks rows up in."""
+def weight_names(operations: Iterable[Operation]) -> set[str]:
+    """Parameters that some operation itself multiplies the data with or looks rows up in."""
     return {
         use.parameter
-        for operation in trace.operations
+        for operation in operations
         for use in operation.uses
-        if use.slot in _WEIGHTS or (use.slot == "table" and operation.kind == "weighted")
+        if not use.is_derived and (use.slot in _WEIGHTS or (use.slot == "table" and operation.kind == "weighted"))
     }
 
 
@@ -40,58 +30,9 @@ def rows_of(tensor: Tensor) -> Tensor:
     return tensor.detach().reshape(-1, tensor.shape[-1])
 
 
-def token_blocks(replica: Replica, trace: Trace, tolerance: float) -> Iterator[UnitBlock]:
-    """Groups of equal rows that two kinds of virtual steps keep equal."""
-    weights = weight_names(trace)
-    tables = {
-        name: groups
-        for name, each in replica.trainable.items()
-        if is_table(name, each, weights) and (groups := twin_groups(rows_of(each)))
-    }
-    if not tables:
-        return
-    start = _gradients(replica)
-    tables = {name: _equal_gradients(groups, start.get(name), tolerance) for name, groups in tables.items()}
-    for step in (steps.plain, steps.elementwise):
-        tables = {name: groups for name, groups in _kept(replica, tables, step, start, tolerance).items() if groups}
-    for name, groups in tables.items():
-        yield from (UnitBlock("twins", (Member(name, tuple(group)),), 0.0, confirmed="elementwise") for group in groups)
-
-
-def _gradients(replica: Replica) -> Gradients:
-    first, _ = replica.run(0)
-    second, _ = replica.run(1)
-    return steps.summed(first, second)
-
-
-def _equal_gradients(groups: list[list[int]], gradient: Tensor | None, tolerance: float) -> list[list[int]]:
-    """The parts of each group whose gradients are equal, and not zero."""
-    if gradient is None:
+def equal_rows(tensor: Tensor) -> list[list[int]]:
+    """Groups of equal rows; none of what cannot be a set of tokens."""
+    is_table = tensor.dim() > 1 and tensor.shape[-1] > 1 and 0 < tensor.numel() <= _LARGEST
+    if not is_table or not tensor.is_floating_point() or tensor.is_meta:
         return []
-    rows = rows_of(gradient)
-    found = []
-    for group in groups:
-        live = [row for row in group if bool(rows[row].any())]
-        found += [[live[place] for place in same] for same in equal_groups(rows[live], tolerance)] if live else []
-    return found
-
-
-def _kept(
-    replica: Replica,
-    tables: dict[str, list[list[int]]],
-    step: Callable[[Replica, Gradients], None],
-    start: Gradients,
-    tolerance: float,
-) -> dict[str, list[list[int]]]:
-    """Groups whose rows are still equal two steps later."""
-    replica.reset()
-    gradients = start
-    for number in (1, 2):
-        step(replica, gradients)
-        gradients = _gradients(replica) if number == 1 else gradients
-    kept = {
-        name: [group for group in groups if len(equal_groups(rows_of(replica.parameters[name])[group], tolerance)) == 1]
-        for name, groups in tables.items()
-    }
-    replica.reset()
-    return kept
+    return twin_groups(rows_of(tensor))

@@ -39,6 +39,7 @@ from stepzero.rules.symmetry.constant_weight import constant_weight
 from stepzero.rules.symmetry.equal_rows import equal_rows
 from stepzero.rules.symmetry.identical_heads import identical_heads
 from stepzero.rules.symmetry.identical_layers import identical_layers
+from stepzero.rules.symmetry.identical_set_tokens import identical_set_tokens
 from stepzero.rules.symmetry.identical_siblings import identical_siblings
 from stepzero.rules.symmetry.lumped_units import lumped_units
 from stepzero.rules.symmetry.proportional_units import proportional_units
@@ -58,6 +59,7 @@ ALL: tuple[Rule, ...] = (
     identical_siblings,
     identical_heads,
     identical_layers,
+    identical_set_tokens,
     signal_drift,
     off_law_scale,
     saturated_units,

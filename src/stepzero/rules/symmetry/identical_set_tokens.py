@@ -87,8 +87,8 @@ def identical_set_tokens(trace: Trace, _: Limits) -> Verdict:
             severity="error",
             where=(name,),
             message=(
-                f"{name} holds {total - extra} different tokens of {total}: {words(found).replace('units', 'rows')} are "
-                "read alike and get equal gradients, and stay copies for ever"
+                f"{name} holds {total - extra} different tokens of {total}: {words(found).replace('units', 'rows')} "
+                "are read alike and get equal gradients, and stay copies for ever"
             ),
             value=(total - extra) / total if total else None,
             limit=1.0,
@@ -98,4 +98,3 @@ def identical_set_tokens(trace: Trace, _: Limits) -> Verdict:
             fix=Fix("draw each row of its own", name, "law", is_safe=True),
             citation="facebookresearch/MaskFormer#33",
         )
-

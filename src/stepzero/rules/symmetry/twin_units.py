@@ -75,8 +75,9 @@ def twin_units(trace: Trace, _: Limits) -> Verdict:
     if not trace.symmetry.ran and trace.symmetry.reason:
         yield NotJudged(trace.symmetry.reason)
     constant = {fact.name for fact in trace.parameters if fact.is_constant and not fact.is_zero}
+    tokens = blocks.by_weight(trace.symmetry.tokens)  # SZ212 speaks of these
     for name, found in blocks.by_weight(blocks.of_level(trace, "twins")).items():
-        if name in constant or attention_heads.head_groups(trace, name, found):
+        if name in constant or name in tokens or attention_heads.head_groups(trace, name, found):
             continue
         units, extra = blocks.num_units(trace, name), blocks.num_extra(found)
         noise = blocks.breaker(trace, name)

@@ -1,0 +1,44 @@
+"""Tables that can be sets of tokens, and their equal rows."""
+
+import torch
+from torch import Tensor, nn
+
+from stepzero.api import trace
+from stepzero.probe.tokens import equal_rows, rows_of, weight_names
+
+
+class Mixed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.line = nn.Embedding(5, 4), nn.Linear(4, 4)
+        self.places = nn.Parameter(torch.randn(1, 3, 4))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.line(self.words(ids) + self.places)
+
+
+def test_weights_and_looked_up_rows_are_no_tokens() -> None:
+    observed = trace(Mixed(), torch.randint(0, 5, (2, 3)))
+    assert weight_names(observed.operations) == {"words.weight", "line.weight"}
+
+
+def test_equal_rows_are_counted_in_the_trace() -> None:
+    model = Mixed()
+    assert trace(model, torch.randint(0, 5, (2, 3))).parameter("places").repeated_rows == 0
+    with torch.no_grad():
+        model.places[0, 2] = model.places[0, 0]
+        model.line.weight[1] = model.line.weight[0]
+    observed = trace(model, torch.randint(0, 5, (2, 3)))
+    assert {fact.name: fact.repeated_rows for fact in observed.parameters if fact.repeated_rows} == {"places": 1}
+
+
+def test_rows_join_the_leading_axes() -> None:
+    table = torch.arange(24.0).view(2, 3, 4)
+    assert rows_of(table).shape == (6, 4)
+    table[1, 2] = table[0, 1]
+    assert equal_rows(table) == [[1, 5]]
+
+
+def test_what_is_no_table_has_no_rows() -> None:
+    for tensor in (torch.ones(4), torch.ones(4, 1), torch.ones(4, 4, dtype=torch.long), torch.ones(0, 4)):
+        assert equal_rows(tensor) == []
