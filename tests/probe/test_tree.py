@@ -21,7 +21,7 @@ class Renaming(nn.Linear):
 class Hiding(nn.Sequential):
     """Does not list what it holds."""
 
-    def named_modules(self, memo: Any = None, prefix: str = "", remove_duplicate: bool = True) -> Any:  # noqa: FBT001, FBT002 - as torch declares it
+    def named_modules(self, memo: Any = None, prefix: str = "", remove_duplicate: bool = True) -> Any:
         yield prefix, self
 
 

@@ -34,7 +34,7 @@ def _walk(module: nn.Module, path: str, found: Places) -> None:
 
 def modules(model: nn.Module) -> Places:
     """(path, module) of every module, under its first path."""
-    found = {}
+    found: dict[int, tuple[str, nn.Module]] = {}
     for place in places(model):
         found.setdefault(id(place[1]), place)
     return list(found.values())
