@@ -124,7 +124,8 @@ def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
 
 def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) -> None:
     parameters = tree.once(tree.parameters(subject.model))
-    named = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
+    with torch._C.DisableTorchFunction():  # the mode is on, and would be told of every question
+        named = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
     run.loss = replace(run.loss, value=float(value.detach()), requires_grad=value.requires_grad)
     if not named:
         run.conditions.append("every parameter is frozen: no gradient was taken")

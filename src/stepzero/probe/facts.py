@@ -20,6 +20,7 @@ from stepzero.measure.sampling import wide
 from stepzero.probe import tree
 from stepzero.probe.restore import storage_pointer
 from stepzero.probe.transfer import Ledger, vector
+from stepzero.probe.uses import name_of
 
 SAMPLE = 2048
 KEPT = 4096
@@ -30,6 +31,8 @@ _FEW = 64
 _COLUMNS = 6
 """Low, high, mean, mean square, share of zeros, share of numbers below the smallest normal one."""
 _RUN = 16
+_PLAIN = frozenset([Tensor, nn.Parameter])
+_REAL = frozenset([torch.float32, torch.float64, torch.bfloat16, torch.float16])
 _TINY = torch.finfo(torch.float32).tiny * (1 - 1e-12)
 
 
@@ -93,6 +96,8 @@ def _positions(numel: int, device: torch.device) -> Tensor:
 
 def _flat(tensor: Tensor) -> Tensor:
     """All elements in some order as a real vector, without a copy when the memory is dense."""
+    if type(tensor) in _PLAIN and tensor.layout == torch.strided and tensor.dtype in _REAL and tensor.is_contiguous():
+        return tensor.detach().view(-1)  # as most are
     source = getattr(tensor, "_local_tensor", tensor).detach()
     if source.layout != torch.strided:
         source = source.coalesce().values() if source.is_sparse else source.to_dense()
@@ -147,7 +152,7 @@ class Facts:
         return [self._finished(row, used, gradients) for row in self._rows]
 
     def _finished(self, row: _Row, used: set[str], gradients: dict[str, GradientFact]) -> TensorFact:
-        is_lazy = row.state == "lazy"
+        is_lazy, names = row.state == "lazy", (row.name, *row.aliases)
         numbers = self._numbers(row) if row.statistics is not None else {}
         return TensorFact(
             name=row.name,
@@ -155,14 +160,14 @@ class Facts:
             module=row.name.rpartition(".")[0],
             kind=row.kind,
             shape=() if is_lazy else tuple(row.tensor.shape),
-            dtype=str(row.tensor.dtype)[6:],
-            device=str(row.tensor.device),
+            dtype=name_of(row.tensor.dtype),
+            device=name_of(row.tensor.device),
             numel=0 if is_lazy else row.tensor.numel(),
             requires_grad=row.tensor.requires_grad,
             state=row.state,
-            is_used=row.name in used or any(alias in used for alias in row.aliases),
+            is_used=not used.isdisjoint(names),
             values=vector(self._ledger.tensor(row.values)) if row.values is not None else Vector(),
-            gradient=next((gradients[name] for name in (row.name, *row.aliases) if name in gradients), None),
+            gradient=next((gradients[name] for name in names if name in gradients), None),
             **numbers,
         )
 

@@ -22,8 +22,13 @@ from stepzero.probe.nodes import Node, Record, View
 from stepzero.probe.restore import Guard
 from stepzero.probe.rewrites import Rewrites
 from stepzero.probe.sampler import Measured, Sampler
+<<<<<<< HEAD
 from stepzero.probe.uses import describe, flat_tensors, shape_of
 from stepzero.probe.vocabulary import CREATORS, Spec, spec_of
+=======
+from stepzero.probe.uses import describe, flat_tensors, name_of, shape_of
+from stepzero.probe.vocabulary import CREATORS, DROPOUTS, Spec, spec_of
+>>>>>>> speed
 
 _RUNS = itertools.count(1)
 _MARK = "_stepzero_node"
@@ -56,6 +61,7 @@ class Recorder(TorchFunctionMode):
         modules = tree.modules(model)
         self._paths = {id(module): path for path, module in modules}
         self._specs: dict[Any, Spec] = {}
+        self._inplace: dict[Any, Spec] = {}
         self._run = next(_RUNS)
         self._sources: dict[int, Node | None] = {}
         self._rewrites = Rewrites()
@@ -106,7 +112,8 @@ class Recorder(TorchFunctionMode):
 
     def node_of(self, tensor: Tensor) -> Node | None:
         """Where ``tensor`` came from; None for constants."""
-        tensor = _value_of(tensor)
+        if transforms.is_functorch_wrapped_tensor(tensor):
+            tensor = _value_of(tensor)
         node: Node | None = getattr(tensor, _MARK, None)
         if node is None or node.run != self._run:
             node = self._sources.get(id(tensor))
@@ -146,7 +153,8 @@ class Recorder(TorchFunctionMode):
             with self:
                 return spec.opened(*args, **kwargs)
         if spec.is_inplace or (kwargs and spec.writes(kwargs)):
-            spec = spec if spec.is_inplace else replace(spec, is_inplace=True)
+            if not spec.is_inplace:
+                spec = self._inplace.get(func) or self._inplace.setdefault(func, replace(spec, is_inplace=True))
             self._before_write(spec, args, kwargs)
         if spec.kind in ("dropout", "attention"):
             args, kwargs = settings.without_dropout(spec, args, kwargs)
@@ -158,37 +166,42 @@ class Recorder(TorchFunctionMode):
         targets = [kwargs["out"]] if "out" in kwargs else [args[0] if args else None]
         if spec.name.startswith("_foreach") or spec.name.startswith("_fused"):
             targets = list(args)
-        tensors = list(flat_tensors(targets))
+        tensors = flat_tensors(targets)
         for tensor in tensors:
             self.guard.before_write(tensor)
         self._rewrites.expect([_value_of(tensor) for tensor in tensors])
 
     def _observe(self, func: Any, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        operands = list(flat_tensors((*args, *kwargs.values()) if kwargs else args))
-        nodes = [self.node_of(operand) for operand in operands]
-        for operand, node in zip(operands, nodes, strict=True):
-            if node is None and type(operand) is nn.Parameter and operand.requires_grad:
+        operands = flat_tensors((*args, *kwargs.values()) if kwargs else args)
+        known: list[tuple[Tensor, Node]] = []
+        from_input = False
+        for operand in operands:
+            node = self.node_of(operand)
+            if node is not None:
+                known.append((operand, node))
+                from_input = from_input or node.from_input
+                if node.pending is not None:
+                    self._hook_late(operand, node)
+            elif type(operand) is nn.Parameter and operand.requires_grad:
                 self.unmeasured[f"{self.stack[-1][0] or 'the model itself'}:{spec.name}"] = UNREGISTERED
-        known = [(operand, node) for operand, node in zip(operands, nodes, strict=True) if node is not None]
         if not known:
             return func(*args, **kwargs)
-        for operand, node in known:
-            if node.pending is not None and operand.requires_grad and node.index is not None:
-                self._hook(self.records[node.index], operand, node.pending)
-                node.pending = None
-        from_input = any(node.from_input for _, node in known)
         flatness = None
         if spec.kind == "activation" and from_input and torch.is_grad_enabled():
             flatness = self._flatness(func, spec, args, kwargs)
-        shapes = {id(operand): shape_of(operand) for operand, node in known if node.views}
+        shapes = {} if from_input else {id(operand): shape_of(operand) for operand, node in known if node.views}
         source = _source(known)
         result = func(*args, **kwargs)
+<<<<<<< HEAD
         if spec.kind == "dropout" and not spec.is_inplace and any(result is operand for operand in operands):
             result = result.view_as(result)  # turned off it returns its input, and would leave no trace
         outputs = [result] if isinstance(result, Tensor) else list(flat_tensors([result]))
+=======
+        outputs = [result] if isinstance(result, Tensor) else flat_tensors([result])
+>>>>>>> speed
         if not outputs and spec.is_inplace and isinstance(args[0], Tensor):
             outputs = [args[0]]  # x[...] = y returns nothing
-        if outputs and not any(outputs[0] is operand for operand in operands if not spec.is_inplace):
+        if outputs and (spec.is_inplace or not any(outputs[0] is operand for operand in operands)):
             self._record(spec, args, kwargs, known, outputs, shapes, source, flatness, from_input=from_input)
         return result
 
@@ -208,7 +221,7 @@ class Recorder(TorchFunctionMode):
         first = outputs[0]
         if spec.name in CREATORS and spec.name not in ("normal", "bernoulli"):
             return
-        inputs = list(dict.fromkeys(node.index for _, node in known if node.index is not None))
+        inputs = list(dict.fromkeys([node.index for _, node in known if node.index is not None]))
         record = self._new(spec, first, inputs, from_input=from_input)
         operands = {id(operand): view for operand, node in known for view in node.views[:1]}
         if operands and (from_input or spec.kind != "view"):
@@ -244,7 +257,7 @@ class Recorder(TorchFunctionMode):
             module=module,
             call=call,
             shape=shape_of(tensor),
-            dtype=str(tensor.dtype)[6:],
+            dtype=name_of(tensor.dtype),
             inputs=inputs,
             from_input=from_input,
             in_loss=self.phase == "loss",
@@ -307,10 +320,16 @@ class Recorder(TorchFunctionMode):
         elif torch.is_grad_enabled() is False and (node := getattr(tensor, _MARK, None)) is not None:
             node.pending = plan  # made inside a custom function: it requires grad only once that has returned
 
+    def _hook_late(self, tensor: Tensor, node: Node) -> None:
+        """Hook what was made inside a custom function, once it requires grad."""
+        if node.pending is not None and node.index is not None and tensor.requires_grad:
+            self._hook(self.records[node.index], tensor, node.pending)
+            node.pending = None
+
     def _hook(self, record: Record, tensor: Tensor, plan: Plan) -> None:
         def arrive(gradient: Tensor) -> None:
-            if gradient.shape == record.shape and gradient.layout == torch.strided:
-                with torch._C.DisableTorchFunction():
+            with torch._C.DisableTorchFunction():  # else the mode would be told of every question, too
+                if gradient.shape == record.shape and gradient.layout == torch.strided:
                     if record.kind in _BY_UNIT:
                         record.backward = self.sampler.take(gradient, plan, is_forward=False)
                     elif gradient is not self._weighed[0]:
@@ -360,7 +379,10 @@ def _value_of(tensor: Tensor) -> Tensor:
 
 def _source(known: list[tuple[Tensor, Node]]) -> tuple[tuple[int, ...], int | None]:
     """Shape and unit axis of the first operand that the batch reaches."""
-    return next(((shape_of(operand), node.unit_axis) for operand, node in known if node.from_input), ((), None))
+    for operand, node in known:
+        if node.from_input:
+            return shape_of(operand), node.unit_axis
+    return (), None
 
 
 def _lasting(modules: tree.Places) -> Iterator[Tensor]:

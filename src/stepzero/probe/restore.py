@@ -200,7 +200,8 @@ class Snapshot:
         guard.protect(value for module in modules for value in tree.loose_tensors(module))
         for saved in self._parameters:
             # A backward() inside the user's forward would add to an existing .grad in place.
-            saved.parameter.grad = None
+            if saved.grad is not None:
+                saved.parameter.grad = None
 
     def restore(self) -> None:
         """Put everything back; raise `IncompleteError` when a parameter was written behind the guard's back."""
@@ -224,8 +225,10 @@ class Snapshot:
         is_rebound = alias is not None and storage_pointer(parameter) != storage_pointer(alias)
         if alias is not None and (is_rebound or parameter.shape != alias.shape):
             parameter.data = alias
-        parameter.requires_grad_(saved.requires_grad)
-        parameter.grad = saved.grad
+        if parameter.requires_grad != saved.requires_grad:
+            parameter.requires_grad_(saved.requires_grad)
+        if parameter.grad is not saved.grad:
+            parameter.grad = saved.grad
         return _version(parameter) != saved.version and not is_rebound and not self.guard.is_saved(parameter)
 
 

@@ -3,9 +3,11 @@
 One entry a kind of operation. ``operands`` maps ``id(tensor)`` to the `View` of the parameter it is.
 """
 
+import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stepzero.core.trace import ParameterUse
@@ -20,6 +22,7 @@ _NORM_SLOTS = {
     "rms_norm": (2, 9),
     "instance_norm": (3, 4),
 }
+_NEVER = frozenset([bool, int, float, str, type(None)])
 _GATES = {"lstm": 4, "lstm_cell": 4, "gru": 3, "gru_cell": 3}
 
 
@@ -28,6 +31,8 @@ def describe(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands:
     reader = _READERS.get(name)
     found = list(reader(name, args, kwargs, operands)) if reader else []
     known = {use.parameter for use in found}
+    if all(view.parameter in known for view in operands.values()):
+        return tuple(found)
     found += [
         _use(view, "operand", tensor, ("-",) * tensor.dim())
         for tensor in flat_tensors((*args, *kwargs.values()))
@@ -36,20 +41,30 @@ def describe(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands:
     return tuple(found)
 
 
-def flat_tensors(values: Iterable[Any]) -> Iterable[Tensor]:
+def flat_tensors(values: Iterable[Any]) -> list[Tensor]:
     """Tensors among ``values`` and one or two levels of lists, tuples and dicts inside them."""
+    found: list[Tensor] = []
     for value in values:
+        if type(value) in _NEVER:  # most arguments: every call is asked, and this is the quickest question
+            continue
         if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, list | tuple):
-            yield from flat_tensors(value)
+            found.append(value)
+        elif isinstance(value, (list, tuple)):
+            found += flat_tensors(value)
         elif isinstance(value, dict):
-            yield from flat_tensors(value.values())
+            found += flat_tensors(value.values())
+    return found
 
 
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
     """The shape; () for ragged tensors, which have no one shape and are not measured."""
     return () if tensor.is_nested else tuple(tensor.shape)
+
+
+@functools.lru_cache(maxsize=256)
+def name_of(kind: torch.dtype | torch.device) -> str:
+    """Short name of a dtype or a device, which torch spells out anew each time it is asked."""
+    return str(kind).removeprefix("torch.")
 
 
 def argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str, default: Any = None) -> Any:
