@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.core.trace import OptimizerFact
+from stepzero.core.optimizer import OptimizerFact
 from stepzero.measure.updates import breaks_sums, extreme_updates, is_adaptive
 
 

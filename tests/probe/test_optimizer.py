@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from stepzero.core.errors import TargetError
-from stepzero.core.trace import OptimizerFact
+from stepzero.core.optimizer import OptimizerFact
 from stepzero.probe.optimizer import optimizer_fact
 
 WEIGHTS = [nn.Parameter(torch.ones(2, 2))]

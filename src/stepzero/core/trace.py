@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from stepzero.core import serial
+from stepzero.core.optimizer import OptimizerFact
 from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
 from stepzero.core.wake import NO_WAKE, WakeFact
@@ -291,19 +292,6 @@ class PoisonFact:
     ran: bool
     reason: str = ""
     unwritten: tuple[Unwritten, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class OptimizerFact:
-    """The optimizer training will use, as far as it was told; ``name`` is empty when nothing was."""
-
-    name: str = ""
-    lr: float | None = None
-    eps: float | None = None
-    is_adaptive: bool = False
-    """Whether an update is divided by the gradient's own size (Adam, RMSprop, Adagrad, Lion and their like)."""
-    coupled_decay: float = 0.0
-    """Weight decay added to the gradient, as opposed to taken off the weight."""
 
 
 @dataclass(frozen=True, slots=True)

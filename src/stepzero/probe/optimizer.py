@@ -3,7 +3,7 @@
 from typing import Any
 
 from stepzero.core.errors import TargetError
-from stepzero.core.trace import OptimizerFact
+from stepzero.core.optimizer import OptimizerFact
 
 _ADAPTIVE = frozenset(
     "adam adamw adamax nadam radam sparseadam rmsprop adagrad adadelta adafactor lion lamb rprop adabelief".split()

@@ -5,7 +5,7 @@ and forgotten. Results carry their `Node` as a Python attribute, so no table kee
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -22,13 +22,8 @@ from stepzero.probe.nodes import Node, Record, View
 from stepzero.probe.restore import Guard
 from stepzero.probe.rewrites import Rewrites
 from stepzero.probe.sampler import Measured, Sampler
-<<<<<<< HEAD
-from stepzero.probe.uses import describe, flat_tensors, shape_of
-from stepzero.probe.vocabulary import CREATORS, Spec, spec_of
-=======
 from stepzero.probe.uses import describe, flat_tensors, name_of, shape_of
-from stepzero.probe.vocabulary import CREATORS, DROPOUTS, Spec, spec_of
->>>>>>> speed
+from stepzero.probe.vocabulary import CREATORS, Spec, spec_of
 
 _RUNS = itertools.count(1)
 _MARK = "_stepzero_node"
@@ -192,13 +187,9 @@ class Recorder(TorchFunctionMode):
         shapes = {} if from_input else {id(operand): shape_of(operand) for operand, node in known if node.views}
         source = _source(known)
         result = func(*args, **kwargs)
-<<<<<<< HEAD
         if spec.kind == "dropout" and not spec.is_inplace and any(result is operand for operand in operands):
             result = result.view_as(result)  # turned off it returns its input, and would leave no trace
-        outputs = [result] if isinstance(result, Tensor) else list(flat_tensors([result]))
-=======
         outputs = [result] if isinstance(result, Tensor) else flat_tensors([result])
->>>>>>> speed
         if not outputs and spec.is_inplace and isinstance(args[0], Tensor):
             outputs = [args[0]]  # x[...] = y returns nothing
         if outputs and (spec.is_inplace or not any(outputs[0] is operand for operand in operands)):
@@ -353,7 +344,7 @@ class Recorder(TorchFunctionMode):
         if plan is None or not self._is_sampled(spec) or _value_of(z) is not z:
             return None
         quiet = {key: value for key, value in kwargs.items() if key not in ("inplace", "input", "out")}
-        apply = _elementwise(func, spec, tuple(rest), quiet)
+        apply = settings.elementwise(func, spec, tuple(rest), quiet)
         try:
             sample = rows_of(z, plan).to(torch.float32)
             key = (spec.name, str(rest), str(quiet), sample.device)
@@ -390,15 +381,6 @@ def _lasting(modules: tree.Places) -> Iterator[Tensor]:
     for _, module in modules:
         yield from tree.loose_tensors(module)
         yield from (value for value in module._buffers.values() if value is not None)
-
-
-def _elementwise(func: Any, spec: Spec, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:
-    """The activation out of place: ``relu_`` and ``inplace=True`` become their plain forms."""
-    plain = (
-        getattr(torch.nn.functional, spec.name, None) or getattr(torch, spec.name, func) if spec.is_inplace else func
-    )
-    positional = tuple(False if isinstance(value, bool) else value for value in rest)
-    return lambda z: plain(z, *positional, **kwargs)
 
 
 def _views_after(

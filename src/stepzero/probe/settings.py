@@ -1,7 +1,9 @@
 """What a call was told: the settings that rules and roles need, and the numbers that only a loss knows."""
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from stepzero.core.trace import Attribute
@@ -167,3 +169,12 @@ def read_loss(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[st
     if isinstance(target, Tensor) and not target.is_floating_point():
         ignore = argument(args, kwargs, 4, "ignore_index", -100)
         record.scalars["num_targets"] = (target != ignore).sum().to(sample.dtype)
+
+
+def elementwise(func: Any, spec: Spec, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:
+    """The activation out of place: ``relu_`` and ``inplace=True`` become their plain forms."""
+    plain = (
+        getattr(torch.nn.functional, spec.name, None) or getattr(torch, spec.name, func) if spec.is_inplace else func
+    )
+    positional = tuple(False if isinstance(value, bool) else value for value in rest)
+    return lambda z: plain(z, *positional, **kwargs)
