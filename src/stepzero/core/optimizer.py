@@ -14,3 +14,7 @@ class OptimizerFact:
     """Whether an update is divided by the gradient's own size (Adam, RMSprop, Adagrad, Lion and their like)."""
     coupled_decay: float = 0.0
     """Weight decay added to the gradient, as opposed to taken off the weight."""
+
+
+UNTOLD = OptimizerFact()
+"""Nothing was said about the optimizer."""

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from stepzero.core import serial
-from stepzero.core.optimizer import OptimizerFact
+from stepzero.core.optimizer import UNTOLD, OptimizerFact
 from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
 from stepzero.core.wake import NO_WAKE, WakeFact
@@ -310,7 +310,7 @@ class Trace:
     """Of the factory; empty when stepzero did not call one."""
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
-    optimizer: OptimizerFact = OptimizerFact()
+    optimizer: OptimizerFact = UNTOLD
     batch_size: int | None = None
     has_forward: bool = False
     has_backward: bool = False
