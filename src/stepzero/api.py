@@ -93,8 +93,8 @@ def check(
     chosen = _chosen(select, ignore)
     say = progress or (lambda _: None)
     subject = _subject(model, batch, loss, target, say, seed=seed, is_stand_in=batch_is_stand_in, name=name)
-    observed = _observe(subject, {need for rule in chosen for need in rule.needs}, say)
-    observed = replace(observed, optimizer=optimizer_fact(optimizer, lr))
+    told, subject.optimizer = optimizer_fact(optimizer, lr), optimizer
+    observed = replace(_observe(subject, {need for rule in chosen for need in rule.needs}, say), optimizer=told)
     say("judging")
     judged = _judged(observed, chosen, limits or Limits())
     vanished = _vanished(subject, observed, judged, chosen, limits or Limits())
@@ -162,7 +162,7 @@ def _probed(observed: Trace, subject: Subject, wanted: set[str], say: Callable[[
         observed = replace(observed, symmetry=symmetry(subject, observed))
     if "wake" in wanted and observed.has_backward:
         say("taking virtual steps")
-        observed = replace(observed, wake=wake(subject, observed))
+        observed = replace(observed, wake=wake(subject, observed, subject.optimizer))
     return observed
 
 

@@ -26,7 +26,11 @@ class ParameterWake:
     control: bool | None = None
     """Whether it has a gradient once every tensor is redrawn by its law."""
     wake_size: float | None = None
-    """Norm of its first gradient over that of the matched control, when delayed."""
+    """Size of its first gradient over that in the matched control, when delayed."""
+    touch_step: int | None = None
+    """Step of the user's own optimizer after which a gradient first arrives; None when none was given, or never."""
+    touch_size: float | None = None
+    """Largest entry of that first gradient, absolute."""
 
     @property
     def slices(self) -> int:
@@ -60,7 +64,8 @@ class WakeFact:
     ran: bool
     reason: str = ""
     steps: int = 0
-    optimizer: str = "normalised steps"
+    optimizer: str = ""
+    """The user's optimizer, when it was given and could be run on the copy."""
     parameters: tuple[ParameterWake, ...] = ()
     """Those with at least one slice that is not live at the start, in the model's order."""
     products: tuple[DeadProduct, ...] = ()

@@ -155,3 +155,13 @@ def _reads_a_constant(trace: Trace, operation: Operation) -> bool:
         if source.name != "input" and source.forward is not None and source.forward.batch_share is not None:
             return source.forward.rms > 0 and source.forward.batch_share <= _CONSTANT
     return False
+
+
+def measured_touch(trace: Trace, name: str) -> str:
+    """Words for what the user's own optimizer did on a copy; empty when it was not given."""
+    if not trace.wake.optimizer:
+        return ""
+    each = next((each for each in trace.wake.parameters if each.parameter == name), None)
+    if each is None or each.touch_step is None:
+        return f"; {trace.wake.optimizer} itself has not reached it after as many steps"
+    return f"; {trace.wake.optimizer} itself reached it at step {each.touch_step} with {each.touch_size:.2g}"

@@ -1,6 +1,9 @@
 """What a torch optimizer says about the first updates."""
 
+from collections.abc import Mapping
 from typing import Any
+
+from torch import Tensor, nn
 
 from stepzero.core.errors import TargetError
 from stepzero.core.optimizer import OptimizerFact
@@ -36,3 +39,22 @@ def optimizer_fact(optimizer: Any, lr: float | None) -> OptimizerFact:
         is_adaptive=kind in _ADAPTIVE,
         coupled_decay=decay if is_coupled else 0.0,
     )
+
+
+def optimizer_of(optimizer: Any, model: nn.Module, copies: Mapping[str, Tensor]) -> Any:
+    """The same optimizer, groups and settings, over the parameters of a copy; None when it cannot be made.
+
+    ``model`` is the one the optimizer was made for, ``copies`` the copy's parameters by name.
+    """
+    if not isinstance(getattr(optimizer, "param_groups", None), list):
+        return None
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    groups = []
+    for group in optimizer.param_groups:
+        own = [copies[names[id(each)]] for each in group["params"] if id(each) in names]
+        if own:
+            groups.append({**{key: value for key, value in group.items() if key != "params"}, "params": own})
+    try:
+        return type(optimizer)(groups) if groups else None
+    except (TypeError, ValueError, RuntimeError):  # optimizers with arguments that their groups do not hold
+        return None

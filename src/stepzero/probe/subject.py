@@ -42,6 +42,8 @@ class Subject:
     is_stand_in: bool = False
     notes: list[str] = field(default_factory=list)
     seed: int = 0
+    optimizer: Any = None
+    """The user's, over the parameters of ``model``; its steps are only ever taken on a copy."""
 
     def named_inputs(self) -> list[tuple[str, Tensor]]:
         """Every tensor of the batch with the name of the argument it arrives in."""

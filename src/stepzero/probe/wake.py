@@ -9,6 +9,7 @@ parameters by their law (would it be live then?), and zero factors one at a time
 import itertools
 import re
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,8 +18,10 @@ from stepzero.core.trace import Trace
 from stepzero.core.wake import Cause, DeadProduct, ParameterWake, WakeFact
 from stepzero.measure.law import Law, laws
 from stepzero.probe import steps
+from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.replica import Gradients, Replica, ReplicaError, Sizes
 from stepzero.probe.subject import Subject
+from stepzero.probe.touch import touched
 
 MIN_STEPS = 3
 MAX_STEPS = 32
@@ -29,11 +32,17 @@ _SAME = 1e-9
 """Relative change of the output that counts as none."""
 
 
-def wake(subject: Subject, trace: Trace) -> WakeFact:
-    """Take virtual steps until no further slice wakes; never raises because of the model."""
+def wake(subject: Subject, trace: Trace, optimizer: Any = None) -> WakeFact:
+    """Take virtual steps until no further slice wakes; never raises because of the model.
+
+    With an ``optimizer`` (of the subject's model) its own steps are taken besides, as many as the longest sleep.
+    """
     try:
         tables = {use.parameter for each in trace.operations for use in each.uses if use.slot == "table"}
-        return _Probe(Replica(subject), laws(trace), _longest(trace), subject.seed, frozenset(tables)).result()
+        replica = Replica(subject)
+        fact = _Probe(replica, laws(trace), _longest(trace), subject.seed, frozenset(tables)).result()
+        own = optimizer_of(optimizer, subject.model, replica.parameters) if optimizer is not None else None
+        return touched(replica, own, fact) if own is not None and fact.ran else fact
     except ReplicaError as error:
         return WakeFact(ran=False, reason=str(error))
 

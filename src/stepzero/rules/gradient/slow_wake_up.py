@@ -96,7 +96,7 @@ def slow_wake_up(trace: Trace, limits: Limits) -> Verdict:
         message=(
             f"{names[0]} has {steps} all-zero weight layers between it and the loss: {optimizer} at learning rate "
             f"{rate:g} first reaches it at step {steps} with a gradient of order {law} = {written} (limit "
-            f"{limits.wake_warning_size:g})"
+            f"{limits.wake_warning_size:g}){sleepers.measured_touch(trace, names[0])}"
         ),
         value=size,
         limit=limits.wake_warning_size,
