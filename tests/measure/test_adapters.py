@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stepzero.api import trace
-from stepzero.measure.adapters import factors
+from stepzero.measure.adapters import alignment, factors, pairs
 from stepzero.measure.meetings import ZeroPaths
 
 
@@ -104,3 +104,38 @@ def test_both_factors_in_one_contraction(zero):
             return self.head(F.relu(self.base(x) + torch.einsum("or,ri,bi->bo", self.b, self.a, x)))
 
     assert set(found(Contracted(), zero[0])) == ({"a", "b"} if len(zero) == 1 else set())
+
+
+# -- pairs that are not zero ------------------------------------------------------------------------------------------
+
+
+def paired(model):
+    paths = ZeroPaths(trace(model, torch.randn(16, 8)))
+    return [(pair, alignment(paths, pair)) for pair in pairs(paths)]
+
+
+def test_a_pair_is_found_whatever_its_factors_hold():
+    for model in (Adapted(), Adapted("up"), Adapted("up", "down")):
+        ((pair, _),) = paired(model)
+        assert pair.parameters == ("down.weight", "up.weight")
+        assert pair.base.uses[0].parameter == "base.weight"
+    assert pair.share == 0.0
+    assert paired(Adapted(is_frozen=False)) == paired(Adapted(source="another")) == []
+
+
+def test_the_share_counts_the_factor_behind_the_pair():
+    ((pair, _),) = paired(Adapted())
+    assert pair.share == pytest.approx(2 * pair.last.forward.rms / pair.base.forward.rms, rel=1e-5)
+
+
+def test_alignment_of_a_drawn_pair_is_of_order_one_and_of_a_split_one_rounding():
+    model = Adapted()
+    ((_, drawn),) = paired(model)
+    u, s, v = torch.linalg.svd(model.base.weight.detach(), full_matrices=False)
+    with torch.no_grad():
+        model.up.weight.copy_(u[:, :2] * s[:2])
+        model.down.weight.copy_(v[:2])
+        model.base.weight.sub_(model.up.weight @ model.down.weight)
+    ((_, split),) = paired(model)
+    assert drawn > 0.1
+    assert split < 1e-5

@@ -160,6 +160,14 @@ class Limits:
         4, unit="rank", source="theorem: gradients are constant on x > 0 and on x < 0, for weights and biases (SZ608)"
     )
     cone_rank_half_line: float = limit(2, unit="rank", source="the same with one sign only (SZ608)")
+    adapter_share: float = limit(
+        1e-6, unit="rms of the pair's result, of the base's", source="a few roundings of float32 (SZ702)"
+    )
+    adapter_split: float = limit(
+        0.01,
+        unit="cosine x sqrt(units)",
+        source="a drawn pair has deviation 1, and 1 % of those of rank 1 are below; a split one is rounding (SZ702)",
+    )
     shard_min_units: float = limit(4, unit="units", source="a repeated block of fewer units is a repeated unit (SZ801)")
     shard_fingerprint: float = limit(1e-5, unit="of the rms", source="float32 sums of a few thousand terms (SZ801)")
     input_offset: float = limit(3.0, unit="standard deviations", source="LeCun 1998 section 4.3 (SZ901)")

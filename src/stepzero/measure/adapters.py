@@ -1,10 +1,144 @@
 """Low-rank adapters, by structure: a product of trainable factors beside a frozen weight that reads the same input."""
 
-from stepzero.core.trace import Operation
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from stepzero.core.trace import Operation, Signal
 from stepzero.measure.meetings import Meeting, ZeroPaths
-from stepzero.measure.uses import WEIGHTS, live_inputs, weight_use
+from stepzero.measure.uses import WEIGHTS, live_inputs, units, weight_use
 
 _PLAIN = frozenset(["view", "dropout"])
+_SCALES = (*WEIGHTS, "gain")
+_RECURRENT = frozenset("lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell".split())
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A low-rank pair beside a frozen weight: y = W x + B A x."""
+
+    parameters: tuple[str, ...]
+    """Weights and gains of the pair, in the order in which the signal meets them: A first, B last."""
+    base: Operation
+    """W x, with its bias."""
+    branch: Operation
+    """B A x as it is added, as far as it was measured."""
+    last: Operation
+    """The operation that reads B."""
+
+    @property
+    def share(self) -> float | None:
+        """Rms of the pair's result over rms of the base's; None when one is unknown or the base is silent."""
+        base, branch = self.base.forward, self.branch.forward
+        return branch.rms / base.rms if base is not None and branch is not None and base.rms > 0.0 else None
+
+
+def pairs(paths: ZeroPaths) -> Iterator[Pair]:
+    """Every low-rank pair that is added to what a frozen weight returns for the same input."""
+    trace = paths.graph.trace
+    for added in trace.operations:
+        sources = live_inputs(trace, added)
+        if added.kind != "add" or len(sources) < 2:
+            continue
+        for branch in sources:
+            others = [source for source in sources if source is not branch]
+            if (pair := _pair(paths, branch, others)) is not None:
+                yield pair
+
+
+def alignment(paths: ZeroPaths, pair: Pair) -> float | None:
+    """Largest |cosine| x sqrt(units) between the base's mean response, its bias left out, and what the pair adds.
+
+    About 1 for directions that know nothing of each other. A pair that was split off the base (singular vectors, a QR
+    decomposition) spans output directions that the rest of the base does not reach, whatever the input is: rounding
+    remains. None when that cannot be told. The pair's directions are the random projections of its responses.
+    """
+    base, branch = pair.base.forward, pair.branch.forward
+    if base is None or branch is None or base.units != branch.units or base.units < 2:
+        return None
+    mean = _without_bias(paths, pair.base, base)
+    if mean is None or not any(mean):
+        return None
+    numbers, width = branch.fingerprint.unpack(), branch.units
+    cosines = (abs(_cosine(mean, numbers[at : at + width])) for at in range(0, len(numbers), width))
+    largest = max(cosines, default=None)
+    return None if largest is None else largest * math.sqrt(width)
+
+
+def _without_bias(paths: ZeroPaths, operation: Operation, signal: Signal) -> list[float] | None:
+    mean = list(signal.unit_mean.unpack())
+    for use in operation.uses:
+        if use.slot == "bias":
+            bias = paths.facts[use.parameter].values.unpack() if use.parameter in paths.facts else ()
+            if len(bias) != len(mean) or use.is_derived or use.part is not None:
+                return None
+            mean = [value - offset for value, offset in zip(mean, bias, strict=True)]
+    return mean
+
+
+def _cosine(first: Sequence[float], second: Sequence[float]) -> float:
+    size = math.hypot(*first) * math.hypot(*second)
+    return math.fsum(a * b for a, b in zip(first, second, strict=True)) / size if size > 0.0 else 0.0
+
+
+def _pair(paths: ZeroPaths, branch: Operation, others: list[Operation]) -> Pair | None:
+    factors = _factors_behind(paths, branch)
+    if not factors:
+        return None
+    names = tuple(dict.fromkeys(use.parameter for each in factors for use in each.uses if use.slot in _SCALES))
+    if not any(paths.facts[name].requires_grad for name in names if name in paths.facts):
+        return None
+    first = next(each for each in factors if each.kind == "weighted")
+    last = next(each for each in reversed(factors) if each.kind == "weighted")
+    base, measured = _frozen_among(paths, others, _root(paths, first)), _measured(paths, branch)
+    return Pair(names, base, measured, last) if base is not None and measured is not None else None
+
+
+def _factors_behind(paths: ZeroPaths, branch: Operation) -> list[Operation]:
+    """What multiplies the signal on its way to ``branch``, first to last; empty unless that is a low-rank product."""
+    chain = _straight(paths, branch)
+    weighted = [each for each in chain if each.kind == "weighted"]
+    if not weighted:
+        return []
+    last = weighted[0]
+    if sum(use.slot in WEIGHTS for use in last.uses) > 1:  # both factors stand in one contraction
+        return chain[::-1] if last.name not in _RECURRENT else []
+    sources = live_inputs(paths.graph.trace, last)
+    before = _straight(paths, sources[0]) if len(sources) == 1 else []
+    first = before[-1] if before and before[-1].kind == "weighted" else None
+    use = weight_use(first) if first is not None else None
+    if first is None or use is None or use.fan_in is None:
+        return []
+    return [*before[::-1], *chain[::-1]] if units(first) < min(units(last), use.fan_in) else []
+
+
+def _straight(paths: ZeroPaths, operation: Operation) -> list[Operation]:
+    """From ``operation`` back to the weight its signal comes from, through views, dropout, factors and biases."""
+    chain = [operation]
+    while operation.kind in _PLAIN or operation.role in ("scale", "bias"):
+        sources = live_inputs(paths.graph.trace, operation)
+        if len(sources) != 1:
+            return []
+        operation = sources[0]
+        chain.append(operation)
+    return chain if operation.kind == "weighted" else []
+
+
+def _frozen_among(paths: ZeroPaths, others: list[Operation], root: int | None) -> Operation | None:
+    """A frozen weight's result for the input ``root`` among the terms of a sum, themselves sums perhaps."""
+    queue = [] if root is None else list(others)
+    for term in queue:
+        chain = _straight(paths, term)
+        if chain and _is_frozen_on(paths, chain[-1], root):
+            return chain[-1]
+        sources = live_inputs(paths.graph.trace, term)
+        if term.kind == "add" and len(sources) > 1 and root is not None:
+            queue += [source for source in sources if source.index > root and source not in queue]
+    return None
+
+
+def _measured(paths: ZeroPaths, branch: Operation) -> Operation | None:
+    return next((each for each in _straight(paths, branch) if each.forward is not None), None)
 
 
 def factors(paths: ZeroPaths, operation: Operation, met: set[Meeting]) -> tuple[str, ...]:
