@@ -87,18 +87,18 @@ def _spread(sizes: tuple[int, ...], budget: int) -> tuple[int, ...]:
 def rows_of(tensor: Tensor, plan: Plan) -> Tensor:
     """Copy the sample of ``tensor`` as a contiguous [R, U] matrix in its own real dtype; complex by magnitude."""
     source = tensor.detach() if tensor.requires_grad else tensor
+    if source.is_neg() or source.is_conj():
+        source = source.resolve_neg().resolve_conj()
     stride = source.stride()
     strides = [stride[axis] * step for axis, step in zip(plan.axes, plan.steps, strict=True)]
-    counts = plan.counts
-    if plan.gathered is not None:
-        counts = (*counts[:-2], plan.gathered, counts[-1])
-    view = source.as_strided(counts, strides, source.storage_offset())
-    if plan.gathered is not None:
-        view = view.index_select(-2, _ends_included(plan.gathered, plan.counts[-2], source.device))
-    if view.is_complex():
-        view = view.abs()
-    is_fresh = plan.gathered is not None and view.is_contiguous()
-    copied = view if is_fresh else view.clone(memory_format=torch.contiguous_format)
+    if plan.gathered is None:  # one call: the model's own kernels have emptied the caches
+        copied = torch.as_strided_copy(source, plan.counts, strides, source.storage_offset())
+    else:
+        counts = (*plan.counts[:-2], plan.gathered, plan.counts[-1])
+        view = source.as_strided(counts, strides, source.storage_offset())
+        copied = view.index_select(-2, _ends_included(plan.gathered, plan.counts[-2], source.device)).contiguous()
+    if copied.is_complex():
+        copied = copied.abs()
     return copied.view(plan.rows, plan.units)
 
 

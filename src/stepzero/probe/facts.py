@@ -19,7 +19,7 @@ from stepzero.core.vector import Vector
 from stepzero.measure.sampling import wide
 from stepzero.probe import tree
 from stepzero.probe.restore import storage_pointer
-from stepzero.probe.transfer import Ledger, vector
+from stepzero.probe.transfer import Ledger
 from stepzero.probe.uses import name_of
 
 SAMPLE = 2048
@@ -166,7 +166,7 @@ class Facts:
             requires_grad=row.tensor.requires_grad,
             state=row.state,
             is_used=not used.isdisjoint(names),
-            values=vector(self._ledger.tensor(row.values)) if row.values is not None else Vector(),
+            values=self._ledger.vector(row.values) if row.values is not None else Vector(),
             gradient=next((gradients[name] for name in names if name in gradients), None),
             **numbers,
         )
@@ -220,8 +220,11 @@ def _small_columns(rows: list[_Row]) -> list[Tensor]:
 def _large_columns(rows: list[_Row]) -> list[Tensor]:
     """Exact extremes of each tensor; the rest from its sample, all samples together."""
     flats = [row.flat for row in rows if row.flat is not None]
-    extremes = [torch.aminmax(flat) for flat in flats]
-    sample = torch.stack([flat.index_select(0, _positions(flat.numel(), flat.device)) for flat in flats])  # [T, SAMPLE]
+    extremes, samples = [], []
+    for flat in flats:  # one after the other: the sample is read while the tensor is still in the cache
+        extremes.append(torch.aminmax(flat))
+        samples.append(flat.index_select(0, _positions(flat.numel(), flat.device)))
+    sample = torch.stack(samples)  # [T, SAMPLE]
     sample = sample.to(wide(sample))
     magnitude = sample.abs()
     return [
@@ -331,7 +334,7 @@ def gradient_fact(ledger: Ledger, ticket: int, numel: int, *, is_sparse: bool) -
     return GradientFact(
         rms=norm / math.sqrt(max(1, numel)),
         norm=norm,
-        row_norm=vector(norms),
+        row_norm=ledger.vector(ticket),
         nonfinite=not math.isfinite(norm),
         is_sparse=is_sparse,
     )

@@ -22,7 +22,8 @@ TOGETHER = 1 << 17
 _ROUNDED = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
 """Where a norm would be rounded to the tensor's own dtype, it is taken in a wider one."""
 
-Key = tuple[Plan, bool, bool, torch.device, torch.dtype]
+Key = tuple[int, bool, bool, torch.device, torch.dtype]
+"""Id of the plan, has_range, has_off: plans are made once a shape, and an id is found faster than a plan."""
 
 
 @dataclass(slots=True)
@@ -61,7 +62,7 @@ class Sampler:
         """
         sample = rows_of(tensor, plan)
         measured = Measured(plan, is_forward, has_range or has_off, has_off) if is_forward else self.weigh(tensor, plan)
-        key = (plan, measured.has_range, has_off, sample.device, sample.dtype)
+        key = (id(plan), measured.has_range, has_off, sample.device, sample.dtype)
         self._groups.setdefault(key, []).append((measured, sample))
         self._pending += plan.rows * plan.units
         if self._pending > PENDING:
@@ -77,7 +78,8 @@ class Sampler:
 
     def flush(self) -> None:
         """Summarise everything queued."""
-        for (plan, *_), members in self._groups.items():
+        for members in self._groups.values():
+            plan = members[0][0].plan  # which keeps its id taken
             step = max(1, TOGETHER // (plan.rows * plan.units))
             for start in range(0, len(members), step):
                 self._summarise(members[start : start + step])

@@ -10,7 +10,7 @@ from stepzero.core.trace import Signal
 from stepzero.core.vector import Vector
 from stepzero.measure.signal import FLAT, HIGH, LOW, MEAN, OFF, PLACE, SQUARE, batch_share
 from stepzero.probe.sampler import Measured
-from stepzero.probe.transfer import Ledger, vector
+from stepzero.probe.transfer import Ledger
 
 NONE = Vector()
 
@@ -21,7 +21,7 @@ class Tables:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._norms: dict[int, list[float]] = {}
-        self._groups: dict[int, tuple[bytes, list[list[float]], list[list[Any]]]] = {}
+        self._groups: dict[int, tuple[memoryview[float], list[list[float]], list[list[Any]]]] = {}
 
     def signal(self, measured: Measured) -> Signal:
         """The frozen statistics of one sample."""
@@ -31,10 +31,10 @@ class Tables:
         height = _height(measured)
         data, group_means, group_ranges = self._group(measured, height)
         means, (low, high) = group_means[measured.place], group_ranges[measured.place]
-        start, step = measured.place * height * width * 8, width * 8
+        start = measured.place * height * width
 
         def row(index: int) -> Vector:
-            return Vector(data[start + index * step : start + (index + 1) * step])
+            return Vector(data[start + index * width : start + (index + 1) * width].tobytes())
 
         rms, is_finite = self._rms(measured, means[SQUARE], means[MEAN])
         flat, off = self._slopes(measured, row)
@@ -49,7 +49,7 @@ class Tables:
             batch_share=batch_share(means[SQUARE], means[PLACE], plan.samples) if measured.is_forward else None,
             unit_mean=row(MEAN),
             unit_square=row(SQUARE),
-            fingerprint=Vector(data[start + step : start + SQUARE * step]),
+            fingerprint=Vector(data[start + width : start + SQUARE * width].tobytes()),
             unit_low=row(LOW) if measured.has_range else NONE,
             unit_high=row(HIGH) if measured.has_range else NONE,
             flat_share=flat,
@@ -81,7 +81,7 @@ class Tables:
         if ticket < 0:
             return (math.sqrt(sample_square) if sample_square >= 0 else math.nan), math.isfinite(sample_mean)
         if ticket not in self._norms:
-            self._norms[ticket] = self._ledger.tensor(ticket).tolist()
+            self._norms[ticket] = list(self._ledger.numbers(ticket))
         norm = self._norms[ticket][place]
         if math.isnan(norm) or not math.isfinite(sample_mean):
             return norm, False
@@ -92,17 +92,16 @@ class Tables:
     def _slopes(self, measured: Measured, row: Callable[[int], Vector]) -> tuple[Vector, Vector]:
         if measured.flat_tickets is not None:
             flat, off = measured.flat_tickets
-            return vector(self._ledger.tensor(flat)), vector(self._ledger.tensor(off))
+            return self._ledger.vector(flat), self._ledger.vector(off)
         return (row(FLAT), row(OFF)) if measured.has_off else (NONE, NONE)
 
-    def _group(self, measured: Measured, height: int) -> tuple[bytes, list[list[float]], list[list[Any]]]:
+    def _group(self, measured: Measured, height: int) -> "tuple[memoryview[float], list[list[float]], list[list[Any]]]":
         if measured.ticket not in self._groups:
-            flat = self._ledger.tensor(measured.ticket)
-            table = flat.view(-1, height, measured.plan.units)
+            table = self._ledger.tensor(measured.ticket).view(-1, height, measured.plan.units)
             ranges: list[list[Any]] = [[None, None]] * table.shape[0]
             if measured.has_range:
                 ranges = torch.stack([table[:, LOW].amin(1), table[:, HIGH].amax(1)], 1).tolist()
-            self._groups[measured.ticket] = vector(flat).data, table.mean(2).tolist(), ranges
+            self._groups[measured.ticket] = self._ledger.numbers(measured.ticket), table.mean(2).tolist(), ranges
         return self._groups[measured.ticket]
 
 

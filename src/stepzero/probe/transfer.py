@@ -18,6 +18,7 @@ class Ledger:
         self._places: list[tuple[Kind, int, int]] = []
         self._sizes: dict[Kind, int] = {}
         self._flat: dict[Kind, Tensor] = {}
+        self._numbers: dict[Kind, memoryview[float]] = {}
 
     def put(self, tensor: Tensor) -> int:
         """Add a tensor of any shape and real dtype; returns its ticket."""
@@ -33,6 +34,7 @@ class Ledger:
     def fetch(self) -> None:
         """Read everything that was put in, one transfer a device and dtype."""
         self._flat = {kind: torch.cat(pieces).cpu().to(torch.float64) for kind, pieces in self._pieces.items()}
+        self._numbers = {kind: _numbers_of(flat) for kind, flat in self._flat.items()}
         self._pieces.clear()
 
     def tensor(self, ticket: int) -> Tensor:
@@ -42,7 +44,24 @@ class Ledger:
 
     def number(self, ticket: int) -> float:
         """The only number of a one-element tensor."""
-        return float(self.tensor(ticket)[0])
+        return float(self.numbers(ticket)[0])
+
+    def numbers(self, ticket: int) -> "memoryview[float]":
+        """The same memory as `tensor`, as numbers that Python reads without asking torch for each."""
+        kind, start, size = self._places[ticket]
+        return self._numbers[kind][start : start + size]
+
+    def vector(self, ticket: int) -> Vector:
+        """A copy of the numbers, packed."""
+        return Vector(self.numbers(ticket).tobytes())
+
+
+def _numbers_of(flat: Tensor) -> "memoryview[float]":
+    """The memory of a float64 tensor on the CPU; it must be kept alive. Not through numpy, which may be missing."""
+    block = memoryview(b"")
+    if flat.numel():
+        block = memoryview((ctypes.c_ubyte * (8 * flat.numel())).from_address(flat.data_ptr()))
+    return block.cast("B").cast("d")
 
 
 def vector(tensor: Tensor) -> Vector:
