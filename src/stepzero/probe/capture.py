@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,7 +15,7 @@ import torch.nn.modules.module as hooks
 from torch import Tensor, nn
 
 from stepzero.core.errors import StepzeroError
-from stepzero.core.trace import LossFact, Trace
+from stepzero.core.trace import Trace
 from stepzero.probe import facts, finish, tree
 from stepzero.probe.loss import loss_of, output_tensors
 from stepzero.probe.recorder import Recorder
@@ -28,23 +28,11 @@ from stepzero.probe.restore import (
     seed_everything,
     without_collection,
 )
+from stepzero.probe.run import Run
 from stepzero.probe.sampler import Sampler
 from stepzero.probe.subject import Subject
 from stepzero.probe.transfer import Ledger
 from stepzero.probe.vocabulary import opened
-
-
-@dataclass
-class Run:
-    """What one pass leaves behind before it is frozen."""
-
-    recorder: Recorder
-    outputs: list[int] = field(default_factory=list)
-    loss: LossFact = LossFact("none", "none", None)
-    loss_index: int | None = None
-    gradients: dict[str, tuple[int, int, bool]] = field(default_factory=dict)
-    has_backward: bool = False
-    conditions: list[str] = field(default_factory=list)
 
 
 def capture(subject: Subject) -> Trace:

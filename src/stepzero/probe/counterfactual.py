@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from stepzero.core.trace import Trace
-from stepzero.measure.law import Law, laws
+from stepzero.measure.control import Law, laws
 from stepzero.probe.replica import copied_model
 from stepzero.probe.restore import preserved_randomness
 from stepzero.probe.subject import Subject

@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -21,12 +20,10 @@ from stepzero.measure.gain import gain_of
 from stepzero.measure.sampling import plan_of, rows_of, wide
 from stepzero.probe import facts, roles, tokens, tree, units
 from stepzero.probe.nodes import Record
+from stepzero.probe.run import Run
 from stepzero.probe.subject import Subject
 from stepzero.probe.tables import Tables
 from stepzero.probe.transfer import Ledger, vector
-
-if TYPE_CHECKING:
-    from stepzero.probe.capture import Run
 
 Tickets = dict[int, dict[str, int]]
 
@@ -45,7 +42,7 @@ def put_scalars(records: list[Record], ledger: Ledger) -> Tickets:
 
 
 def trace(
-    subject: Subject, run: "Run", static: facts.Facts, ledger: Ledger, tickets: Tickets, inputs: tuple[InputFact, ...]
+    subject: Subject, run: Run, static: facts.Facts, ledger: Ledger, tickets: Tickets, inputs: tuple[InputFact, ...]
 ) -> Trace:
     """Freeze one observed pass."""
     records = run.recorder.records
@@ -142,7 +139,7 @@ def _split(subject: Subject, tensors: list[TensorFact]) -> tuple[tuple[TensorFac
     return tuple(placed), tuple(fact for fact in tensors if fact.kind == "buffer")
 
 
-def _gradients(run: "Run", ledger: Ledger) -> dict[str, GradientFact]:
+def _gradients(run: Run, ledger: Ledger) -> dict[str, GradientFact]:
     return {
         name: facts.gradient_fact(ledger, ticket, numel, is_sparse=is_sparse)
         for name, (ticket, numel, is_sparse) in run.gradients.items()
@@ -183,7 +180,7 @@ def _operation(record: Record, ledger: Ledger, tables: Tables, tickets: dict[str
     )
 
 
-def _loss(run: "Run", operations: tuple[Operation, ...]) -> LossFact:
+def _loss(run: Run, operations: tuple[Operation, ...]) -> LossFact:
     """Add what the loss operation itself knows: classes, spread of the logits, the best constant guess."""
     fact = replace(run.loss, operation=run.loss_index)
     last = next((op for op in reversed(operations) if op.kind == "loss" and "num_classes" in op.attributes), None)

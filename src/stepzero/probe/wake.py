@@ -16,7 +16,7 @@ from torch import Tensor
 
 from stepzero.core.trace import Trace
 from stepzero.core.wake import Cause, DeadProduct, ParameterWake, WakeFact
-from stepzero.measure.law import Law, laws
+from stepzero.measure.control import Law, laws
 from stepzero.probe import steps
 from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.replica import Gradients, Replica, ReplicaError, Sizes

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stepzero.api import trace
-from stepzero.measure.law import Law, laws
+from stepzero.measure.control import Law, laws
 from tests.probe.observing import Net, seeded
 from tests.probe.planting import square
 from tests.probe.sleeping import Low, Rezero
