@@ -27,6 +27,9 @@ class Limits:
         0.5, unit="directions a unit", source="more start the second step from generic rows (SZ203)"
     )
     scaled_error_share: float = limit(0.5, unit="share of units", source="most of the layer is redundant (SZ204)")
+    tokens_error_share: float = limit(
+        0.5, unit="share of tokens", source="half of the set or more adds nothing (SZ212); fewer is a narrower start"
+    )
     wake_warning_size: float = limit(1e-6, unit="of the control", source="catalogue SZ404")
     wake_error_size: float = limit(1e-30, unit="gradient", source="near float32 underflow, catalogue SZ404")
     wake_error_of_eps: float = limit(1e-3, unit="of the optimizer's eps", source="catalogue SZ404")

@@ -9,8 +9,8 @@ from stepzero.core.trace import Trace
 from stepzero.measure.blocks import by_weight, num_extra, words
 
 
-@rule("SZ212", "identical-set-tokens", tier=2, needs=("symmetry",))
-def identical_set_tokens(trace: Trace, _: Limits) -> Verdict:
+@rule("SZ212", "identical-set-tokens", tier=2, needs=("symmetry",), limits=("tokens_error_share",))
+def identical_set_tokens(trace: Trace, limits: Limits) -> Verdict:
     """Learned tokens of an unordered set are equal, and stay one token for ever.
 
     What it finds
@@ -25,7 +25,7 @@ def identical_set_tokens(trace: Trace, _: Limits) -> Verdict:
 
     When it is fine
     ---------------
-    Equal contents with distinct positions added, and rows that stand at different places of a sequence, get different
+    A few equal rows among many are a warning. Equal contents with distinct positions added, and rows that stand at different places of a sequence, get different
     gradients. Zero tables that are added to a stream wake row by row. Looked-up tables are told apart by the data.
 
     Bad
@@ -84,7 +84,7 @@ def identical_set_tokens(trace: Trace, _: Limits) -> Verdict:
         yield Finding(
             code="SZ212",
             name="identical-set-tokens",
-            severity="error",
+            severity="error" if extra >= limits.tokens_error_share * total else "warning",
             where=(name,),
             message=(
                 f"{name} holds {total - extra} different tokens of {total}: {words(found).replace('units', 'rows')} "
