@@ -25,8 +25,9 @@ def identical_set_tokens(trace: Trace, limits: Limits) -> Verdict:
 
     When it is fine
     ---------------
-    A few equal rows among many are a warning. Equal contents with distinct positions added, and rows that stand at different places of a sequence, get different
-    gradients. Zero tables that are added to a stream wake row by row. Looked-up tables are told apart by the data.
+    A few equal rows among many are a warning. Equal contents with distinct positions added, and rows that stand at
+    different places of a sequence, get different gradients. Zero tables that are added to a stream wake row by row.
+    Looked-up tables are told apart by the data.
 
     Bad
     ---
