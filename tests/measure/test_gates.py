@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from stepzero.api import trace
 from stepzero.core.trace import Graph
-from stepzero.measure.gates import is_gate, is_in_gating_branch, is_last
+from stepzero.measure.gates import is_elementwise_gate, is_gate, is_in_gating_branch, is_last
 
 
 class Squeeze(nn.Module):
@@ -75,3 +75,41 @@ def test_sigmoid_attention_is_a_gate():
 def test_a_hidden_layer_is_none(phi):
     model = nn.Sequential(nn.Linear(8, 8), phi, nn.Linear(8, 8), nn.Linear(8, 4))
     assert [verdict[1:] for verdict in verdicts(model, torch.randn(16, 8))] == [(False, False, False)]
+
+
+def elementwise(model, batch):
+    record = trace(model, batch)
+    graph = Graph(record)
+    return [op.name for op in record.operations if op.kind == "activation" and is_elementwise_gate(graph, op.index)]
+
+
+class Score(nn.Module):
+    """Two scores whose product is the output."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 1), nn.Linear(8, 1)
+
+    def forward(self, x):
+        return torch.sigmoid(self.a(x)) * torch.sigmoid(self.b(x))
+
+
+class Swish(nn.Module):
+    """An activation written out."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(8, 8), nn.Linear(8, 8)
+
+    def forward(self, x):
+        h = self.a(x)
+        return self.b(h * torch.sigmoid(h))
+
+
+def test_gates_of_every_entry_are_neither_attention_nor_activations_nor_scores():
+    assert elementwise(Squeeze(), torch.randn(4, 3, 8, 8)) == ["sigmoid"]
+    assert elementwise(Attend(), torch.randn(4, 5, 8)) == []
+    assert elementwise(Score(), torch.randn(4, 8)) == []
+    assert elementwise(Swish(), torch.randn(4, 8)) == []
+    gates = elementwise(Cell(), torch.randn(4, 8))
+    assert gates.count("sigmoid") == 3

@@ -171,6 +171,13 @@ class Limits:
         unit="cosine x sqrt(units)",
         source="a drawn pair has deviation 1, and 1 % of those of rank 1 are below; a split one is rounding (SZ702)",
     )
+    gate_closed: float = limit(
+        1e-2, unit="share let through", source="catalogue; a gate biased to -3 on purpose lets 0.05 through (SZ703)"
+    )
+    gate_slope: float = limit(
+        0.04, unit="of the gradient in front", source="a sigmoid at one half passes 0.25; a sixth of it (SZ703)"
+    )
+    gate_min_rows: float = limit(8, unit="positions", source="a gate may be shut for a few samples by chance (SZ703)")
     shard_min_units: float = limit(4, unit="units", source="a repeated block of fewer units is a repeated unit (SZ801)")
     shard_fingerprint: float = limit(1e-5, unit="of the rms", source="float32 sums of a few thousand terms (SZ801)")
     input_offset: float = limit(3.0, unit="standard deviations", source="LeCun 1998 section 4.3 (SZ901)")

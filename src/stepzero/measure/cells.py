@@ -1,4 +1,4 @@
-"""Recurrent cells in one call: the part of their packed biases that feeds the tanh, against what the weights bring."""
+"""Recurrent cells in one call: what their packed biases do to the units behind the tanh and to the gates."""
 
 import math
 from collections.abc import Iterator
@@ -27,19 +27,36 @@ class Candidate:
     """Rms of W x as the law of the weights gives it: rms(w) sqrt(fan in) rms(x), the same for every unit."""
 
 
+@dataclass(frozen=True, slots=True)
+class Valve:
+    """One gate of one layer and direction."""
+
+    parameter: str
+    """The bias vector that holds most of its sum."""
+    gate: str
+    """input | output | update."""
+    passes: float
+    """Share it lets through in the unit that lets most: of the cell input into the state over the whole sequence, or
+    of the state into the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sum:
+    parameter: str
+    values: tuple[float, ...]
+
+
 def candidates(trace: Trace, operation: Operation, facts: dict[str, TensorFact]) -> Iterator[Candidate]:
     """One `Candidate` a layer and direction of a recurrent call; nothing for other operations."""
     if operation.name not in _TANH_SLICE:
         return
     place, size = _TANH_SLICE[operation.name], _input_rms(trace, operation)
     for index, (weight, biases) in enumerate(_layers(operation.uses)):
-        fact, values = facts.get(weight.parameter), [_slice(facts.get(use.parameter), use, place) for use in biases]
-        if fact is None or weight.fan_in is None or not values or not all(values):
+        fact, set_to = facts.get(weight.parameter), _sum(biases, place, facts)
+        if fact is None or weight.fan_in is None or set_to is None:
             continue
-        total = tuple(map(sum, zip(*values, strict=True)))
-        loudest = max(range(len(values)), key=lambda number: sum(map(abs, values[number])))
-        drive = fact.rms * math.sqrt(weight.fan_in) * (size if index == 0 and size is not None else _LARGEST)
-        yield Candidate(biases[loudest].parameter, total, (drive,) * len(total))
+        drive = _drive(fact, weight, size if index == 0 else None)
+        yield Candidate(set_to.parameter, set_to.values, (drive,) * len(set_to.values))
 
 
 def gate_biases(operation: Operation, facts: dict[str, TensorFact]) -> Iterator[tuple[str, tuple[float, ...]]]:
@@ -47,10 +64,54 @@ def gate_biases(operation: Operation, facts: dict[str, TensorFact]) -> Iterator[
     places = _GATES.get(operation.name.removesuffix("_cell"), ())
     for _, biases in _layers(operation.uses):
         for place in places:
-            values = [_slice(facts.get(use.parameter), use, place) for use in biases]
-            if values and all(values):
-                loudest = max(range(len(values)), key=lambda number: sum(map(abs, values[number])))
-                yield biases[loudest].parameter, tuple(map(sum, zip(*values, strict=True)))
+            if (set_to := _sum(biases, place, facts)) is not None:
+                yield set_to.parameter, set_to.values
+
+
+def valves(trace: Trace, operation: Operation, facts: dict[str, TensorFact], steps: int) -> Iterator[Valve]:
+    """Gates between a recurrent cell's input, its state and its result, over a sequence of ``steps``.
+
+    The forget gate is none: shut, it forgets, and what enters still leaves. A gate is taken as open as its bias and one
+    deviation of W x allow, and its state as lasting.
+    """
+    name, size = operation.name.removesuffix("_cell"), _input_rms(trace, operation)
+    for index, (weight, biases) in enumerate(_layers(operation.uses)):
+        fact = facts.get(weight.parameter)
+        if fact is None or weight.fan_in is None:
+            continue
+        drive = _drive(fact, weight, size if index == 0 else None)
+        sums = {place: _sum(biases, place, facts) for place in _GATES.get(name, ())}
+        if name == "lstm" and (enter := sums[0]) and (forget := sums[1]) and (leave := sums[3]):
+            kept = (_sigmoid(bias + drive) for bias in forget.values)
+            written = [_written(_sigmoid(bias + drive), f, steps) for bias, f in zip(enter.values, kept, strict=True)]
+            yield Valve(enter.parameter, "input", max(written))
+            yield Valve(leave.parameter, "output", max(_sigmoid(bias + drive) for bias in leave.values))
+        if name == "gru" and (update := sums[1]):
+            kept = (_sigmoid(bias - drive) for bias in update.values)
+            yield Valve(update.parameter, "update", max(_written(1 - z, z, steps) for z in kept))
+
+
+def _written(enters: float, stays: float, steps: int) -> float:
+    """Weight of a steady input in the state after ``steps``: enters (1 + stays + stays^2 + ...)."""
+    return enters * (1 - stays**steps) / (1 - stays) if stays < 1.0 else enters * steps
+
+
+def _sigmoid(value: float) -> float:
+    return 1 / (1 + math.exp(-max(value, -700.0)))
+
+
+def _drive(fact: TensorFact, weight: ParameterUse, size: float | None) -> float:
+    """Rms of W x as the law of the weights gives it; ``size`` is the rms of x, None behind another cell."""
+    return fact.rms * math.sqrt(weight.fan_in or 0.0) * (_LARGEST if size is None else size)
+
+
+def _sum(biases: list[ParameterUse], place: int, facts: dict[str, TensorFact]) -> _Sum | None:
+    """One slice of both bias vectors together, under the name of the one that holds most of it."""
+    values = [_slice(facts.get(use.parameter), use, place) for use in biases]
+    if not values or not all(values):
+        return None
+    loudest = max(range(len(values)), key=lambda number: sum(map(abs, values[number])))
+    return _Sum(biases[loudest].parameter, tuple(map(sum, zip(*values, strict=True))))
 
 
 def _layers(uses: tuple[ParameterUse, ...]) -> Iterator[tuple[ParameterUse, list[ParameterUse]]]:

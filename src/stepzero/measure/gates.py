@@ -50,6 +50,21 @@ def _is_product(operation: Operation) -> bool:
     return operation.role in ("gate", "self-gate") or operation.kind == "product"
 
 
+def is_elementwise_gate(graph: Graph, index: int) -> bool:
+    """Whether the result multiplies, entry by entry, other signals that later weights read, and does nothing else.
+
+    Weights of an attention are none, nor is an activation written out, nor what only scales the output.
+    """
+    if not is_gate(graph, index) or is_last(graph, index):
+        return False
+    products, queue = list[Operation](), [index]
+    for each in queue:
+        readers = [graph.trace.operations[reader] for reader in graph.readers[each]]
+        products += [reader for reader in readers if _is_product(reader)]
+        queue += [reader.index for reader in readers if reader.kind in ("view", "dropout")]
+    return bool(products) and all(product.role == "gate" for product in products)
+
+
 def is_last(graph: Graph, index: int) -> bool:
     """Whether no contraction comes after it: it feeds the loss or is the output."""
     after = graph.downstream({index}) - {index}

@@ -35,6 +35,7 @@ from stepzero.rules.signal.signal_drift import signal_drift
 from stepzero.rules.signal.slow_periodic_features import slow_periodic_features
 from stepzero.rules.signal.wrong_fan import wrong_fan
 from stepzero.rules.structure.adapter_off_identity import adapter_off_identity
+from stepzero.rules.structure.closed_gate import closed_gate
 from stepzero.rules.structure.dead_product import dead_product
 from stepzero.rules.symmetry.constant_weight import constant_weight
 from stepzero.rules.symmetry.equal_rows import equal_rows
@@ -88,6 +89,7 @@ ALL: tuple[Rule, ...] = (
     zero_bias_low_dimensional_relu,
     dead_product,
     adapter_off_identity,
+    closed_gate,
     identical_shards,
     raw_input,
     skipped_module,

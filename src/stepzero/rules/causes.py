@@ -34,6 +34,7 @@ _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ702": ("SZ301", "SZ303", "SZ307", "SZ401", "SZ501", "SZ510"),
     "SZ201": ("SZ801", "SZ206", "SZ401", "SZ402"),
     "SZ208": ("SZ801", "SZ206", "SZ401", "SZ402"),
+    "SZ703": ("SZ301", "SZ401", "SZ402", "SZ404", "SZ507"),
     "SZ406": ("SZ405",),
 }
 """What each code can bring about."""
