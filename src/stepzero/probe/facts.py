@@ -275,21 +275,24 @@ def _nonfinite(row: _Row) -> dict[str, Any]:
 def look_at_gradients(ledger: Ledger, gradients: dict[str, Tensor]) -> dict[str, int]:
     """Tickets of the norms of each gradient's slices along axis 0."""
     rows = {name: _rows(gradient) for name, gradient in gradients.items()}
-    norms = {name: _row_norms(each) for name, each in rows.items()}
-    for name in _doubtful(norms):
+    norms = {name: _row_norms(each) for name, each in rows.items() if each.dim() > 1}
+    flat = [name for name in rows if name not in norms]  # many, short and of one number a slice
+    if flat:
+        magnitudes = torch._foreach_abs([rows[name] for name in flat])  # noqa: SLF001 - torch has no other name for it
+        norms |= zip(flat, magnitudes, strict=True)
+    for name in _doubtful({name: norm for name, norm in norms.items() if rows[name].dim() > 1}):
         norms[name] = _careful_norms(rows[name], norms[name])
-    return {name: ledger.put(norm) for name, norm in norms.items()}
+    return {name: ledger.put(norms[name]) for name in gradients}
 
 
 def _rows(gradient: Tensor) -> Tensor:
     dense = gradient.to_dense() if gradient.layout != torch.strided else gradient
-    dense = getattr(dense, "_local_tensor", dense)
-    return dense.flatten(1) if dense.dim() > 1 else dense.reshape(-1)
+    if type(dense) is not Tensor:
+        dense = getattr(dense, "_local_tensor", dense)
+    return dense if dense.dim() in (1, 2) else dense.flatten(1) if dense.dim() else dense.reshape(-1)
 
 
 def _row_norms(rows: Tensor) -> Tensor:
-    if rows.dim() <= 1:
-        return rows.abs()
     dtype = None if rows.is_complex() else wide(rows)
     if rows.device.type == "cpu":  # much faster in the gradient's own dtype, and mended where that is too narrow
         dtype = torch.float32 if rows.dtype in (torch.float16, torch.bfloat16) else None
@@ -300,7 +303,9 @@ def _row_norms(rows: Tensor) -> Tensor:
 def _doubtful(norms: dict[str, Tensor]) -> list[str]:
     """Names whose norms hold a 0 or an infinity, asked of all at once: squares of float32 vanish below 1e-23."""
     on_cpu = {name: norm for name, norm in norms.items() if norm.device.type == "cpu"}
-    if not on_cpu or not bool(_is_doubtful(torch.cat([norm.reshape(-1).double() for norm in on_cpu.values()])).any()):
+    kinds = {norm.dtype for norm in on_cpu.values()}
+    joined = [torch.cat([norm for norm in on_cpu.values() if norm.dtype == kind]) for kind in kinds]
+    if not any(bool(_is_doubtful(each).any()) for each in joined):
         return []
     return [name for name, norm in on_cpu.items() if bool(_is_doubtful(norm).any())]
 
@@ -311,8 +316,6 @@ def _is_doubtful(norms: Tensor) -> Tensor:
 
 def _careful_norms(rows: Tensor, norms: Tensor) -> Tensor:
     """Norms that are zero only where every number is, and infinite only where one is."""
-    if rows.dim() <= 1:
-        return norms
     largest = _largest(rows)
     doubtful = _is_doubtful(norms) & (largest > 0) & largest.isfinite()
     norms = norms.double()
