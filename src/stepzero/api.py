@@ -31,7 +31,7 @@ Progress = Callable[[str], None] | None
 
 _REPAIRED = 5
 """Root causes tried by redrawing them, the likeliest first."""
-_ONE_FACTOR = frozenset(["SZ402", "SZ701"])
+_ONE_FACTOR = frozenset(["SZ402"])
 """Where redrawing one of the tensors named is the cure, and redrawing all would hide which."""
 
 
@@ -218,7 +218,7 @@ def _vanished(
     for candidate in candidates(observed, judged.findings)[:_REPAIRED]:
         if any(candidate.id in each for each in gone.values()):
             continue
-        places = (candidate.fix.parameter,) if candidate.code in _ONE_FACTOR and candidate.fix else candidate.where
+        places = _repaired_places(observed, candidate)
         try:
             other = redrawn(subject, observed, places)
             if other is None:
@@ -231,6 +231,14 @@ def _vanished(
             finding.id for finding in judged.findings if finding is not candidate and not _is_among(finding, again)
         )
     return gone
+
+
+def _repaired_places(observed: Trace, candidate: Finding) -> tuple[str, ...]:
+    """What to redraw: one factor of each dead product, the blocking zero alone, else all the finding names."""
+    factors = {name: product.factors[0] for product in observed.wake.products for name in product.factors}
+    if candidate.code == "SZ701":
+        return tuple(dict.fromkeys(factors[name] for name in candidate.where if name in factors))
+    return (candidate.fix.parameter,) if candidate.code in _ONE_FACTOR and candidate.fix else candidate.where
 
 
 def _is_among(finding: Finding, others: list[Finding]) -> bool:

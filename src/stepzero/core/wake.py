@@ -20,6 +20,8 @@ class ParameterWake:
     first: tuple[tuple[int | None, int], ...]
     has_gradient: bool = True
     """False when autograd returns None."""
+    zero_stuck: int = 0
+    """Slices that never wake and hold nothing but zeros."""
     cause: Cause = ""
     effect: bool | None = None
     """Whether redrawing the parameter alone changes the output."""

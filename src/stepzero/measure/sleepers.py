@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from stepzero.core.trace import Graph, Operation, Trace
-from stepzero.core.wake import ParameterWake
+from stepzero.core.wake import DeadProduct, ParameterWake
 from stepzero.measure.uses import live_inputs, readings, weight_use
 
 _CONSTANT = 1e-12
@@ -23,14 +23,23 @@ def stuck(trace: Trace) -> dict[str, tuple[str, ...]]:
 
 
 def lost(trace: Trace) -> list[ParameterWake]:
-    """Zero weights of which a part wakes and a part never does: units that their bias keeps switched off."""
-    zero = {fact.name for fact in trace.parameters if fact.is_zero and len(fact.shape) > 1}
-    tables = {use.parameter for operation in trace.operations for use in operation.uses if use.slot == "table"}
+    """Weights of which a part learns and a part, zero all through, never does: units that are lost for good."""
+    weights = {use.parameter for each in trace.operations for use in each.uses if use.slot == "weight"}
+    large = {fact.name for fact in trace.parameters if len(fact.shape) > 1}
+    taken = {name for product in trace.wake.products for name in product.factors}
     return [
         each
         for each in trace.wake.parameters
-        if each.parameter in zero - tables and 0 < each.stuck < each.slices and each.cause == "value"
+        if each.parameter in weights & large - taken and 0 < each.zero_stuck < each.slices and each.cause == "value"
     ]
+
+
+def products_alike(trace: Trace) -> list[list[DeadProduct]]:
+    """Dead products whose factors play the same roles, together: one fault in many blocks is said once."""
+    groups: dict[frozenset[str], list[DeadProduct]] = {}
+    for product in trace.wake.products:
+        groups.setdefault(frozenset(_role(name) for name in product.factors), []).append(product)
+    return list(groups.values())
 
 
 def _is_judged(trace: Trace, each: ParameterWake) -> bool:

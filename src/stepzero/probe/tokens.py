@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from torch import Tensor
 
-from stepzero.core.trace import Operation
+from stepzero.core.trace import Operation, ParameterUse
 from stepzero.measure.redundancy import twin_groups
 
 _LARGEST = 1 << 20
@@ -23,6 +23,11 @@ def weight_names(operations: Iterable[Operation]) -> set[str]:
         for use in operation.uses
         if not use.is_derived and (use.slot in _WEIGHTS or (use.slot == "table" and operation.kind == "weighted"))
     }
+
+
+def _is_direct(use: ParameterUse) -> bool:
+    """Weights under a parametrisation count; what is computed from tokens meets the data batch entry by batch entry."""
+    return not use.is_derived or "group" not in use.axes
 
 
 def rows_of(tensor: Tensor) -> Tensor:

@@ -249,6 +249,7 @@ class _Probe:
             parameter=name,
             first=_runs(first),
             has_gradient=name not in self.missing,
+            zero_stuck=len(self._zero_slices(name)) if asleep else 0,
             cause=cause,
             effect=effect,
             control=is_live,
@@ -263,7 +264,8 @@ class _Probe:
         A zero that wakes another stuck zero is its partner even if it stays asleep itself for the moment, because the
         activation between them has slope zero there.
         """
-        zeros = [name for name in stuck if self._is_factor(name) and self._zero_slices(name)][:_EXAMINED]
+        found = [name for name in stuck if self._is_factor(name) and self._zero_slices(name)]
+        zeros, untried = found[:_EXAMINED], found[_EXAMINED:]
         revived = {name: self._revived_by([name], stuck) for name in zeros}
         pairs: dict[str, set[str]] = {name: set() for name in zeros}
         for name in zeros:
@@ -287,6 +289,10 @@ class _Probe:
             DeadProduct(group, tuple(sorted({each for name in group for each in revived[name]} - inside)))
             for group in groups
         ]
+        roles = {_role(name) for name in inside}
+        alike = tuple(name for name in untried if _role(name) in roles)
+        if alike:  # block after block has one fault: the rest plays the same roles
+            products.append(DeadProduct(alike))
         silenced = {name for product in products for name in product.silenced}
         blockers = [
             (one, name) for name in zeros if name not in inside for one in sorted(revived[name]) if one not in silenced

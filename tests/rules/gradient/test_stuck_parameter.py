@@ -120,3 +120,16 @@ def test_a_recurrent_network_is_silent():
         if "bias" in name:
             nn.init.zeros_(parameter)
     assert said(model, seeded(6, 5, 6)) == []
+
+
+@pytest.mark.parametrize("lost", [1, 6, 15])
+def test_units_with_row_bias_and_column_zero_never_learn(lost):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3))
+    with torch.no_grad():
+        model[0].weight[:lost] = 0
+        model[0].bias[:lost] = 0
+        model[2].weight[:, :lost] = 0
+    found = ask("SZ402", model, X, square)
+    assert ("error", ("0.weight",)) in {(finding.severity, finding.where) for finding in found}
+    assert f"{lost} of 16 rows" in found[0].message

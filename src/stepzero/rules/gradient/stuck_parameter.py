@@ -73,22 +73,23 @@ def stuck_parameter(trace: Trace, _: Limits) -> Verdict:
 
 
 def _lost(trace: Trace) -> Iterator[Finding]:
-    """Rows of zeros behind a unit that its bias switches off: with W = 0 and b <= 0 a ReLU unit is dead for good."""
+    """Rows of zeros behind a unit that its bias switches off, or whose bias and columns are zero as well."""
+    zero = {fact.name for fact in trace.parameters if fact.is_zero}
     for each in sleepers.lost(trace):
         yield Finding(
             code="SZ402",
             name="stuck-parameter",
-            severity="warning",
+            severity="warning" if each.parameter in zero else "error",  # random biases keep the other units apart
             where=(each.parameter,),
             message=(
-                f"{each.stuck} of {each.slices} rows of {each.parameter} are zero and get a gradient of exactly 0 at "
-                f"the start and in {trace.wake.steps} virtual steps: their units are switched off for every input"
+                f"{each.zero_stuck} of {each.slices} rows of {each.parameter} are zero and get a gradient of exactly 0 "
+                f"at the start and in {trace.wake.steps} virtual steps: their units never learn"
             ),
-            value=each.stuck / each.slices,
+            value=each.zero_stuck / each.slices,
             limit=0.0,
             unit="share of rows",
             evidence="wake-up",
-            cause="kink-at-zero",
+            cause="kink-at-zero" if each.parameter in zero else "zero-factor-pair",
             fix=Fix("redraw it by its law", each.parameter, "law", is_safe=True),
             citation="project theory notes, 1.5",
         )

@@ -5,6 +5,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.core.wake import DeadProduct
+from stepzero.measure import sleepers
 from stepzero.measure.words import enumerated
 
 
@@ -83,27 +84,30 @@ def dead_product(trace: Trace, _: Limits) -> Verdict:
     """
     if trace.wake.reason and not trace.wake.ran:
         yield NotJudged(trace.wake.reason)
-    for product in trace.wake.products:
-        yield _finding(trace, product)
+    for products in sleepers.products_alike(trace):
+        yield _finding(trace, products)
 
 
-def _finding(trace: Trace, product: DeadProduct) -> Finding:
-    names = enumerated(product.factors)
-    also = f"; {len(product.silenced)} more parameters wait for them" if product.silenced else ""
+def _finding(trace: Trace, products: list[DeadProduct]) -> Finding:
+    first = products[0]
+    names = enumerated(first.factors)
+    silenced = sum(len(product.silenced) for product in products)
+    also = f"; {silenced} more parameters wait for them" if silenced else ""
+    again = f"; so are {len(products) - 1} more products of the same roles" if len(products) > 1 else ""
     return Finding(
         code="SZ701",
         name="dead-product",
         severity="error",
-        where=product.factors,
+        where=tuple(name for product in products for name in product.factors),
         message=(
-            f"{names} are zero factors of one product: {len(product.factors)} zeros where at most 1 can move, and no "
-            f"gradient in {trace.wake.steps} virtual steps{also}"
+            f"{names} are zero factors of one product: {len(first.factors)} zeros where at most 1 can move, and no "
+            f"gradient in {trace.wake.steps} virtual steps{also}{again}"
         ),
-        value=float(len(product.factors)),
+        value=float(len(first.factors)),
         limit=1.0,
         unit="zero factors",
         evidence="wake-up",
         cause="zero-factor-pair",
-        fix=Fix("redraw one factor, keep the other zero", product.factors[0], "law", is_safe=True),
+        fix=Fix("redraw one factor, keep the other zero", first.factors[0], "law", is_safe=True),
         citation="project theory notes, 1.5",
     )
