@@ -78,7 +78,7 @@ def input_independent_output(trace: Trace, limits: Limits) -> Verdict:
 
 def _severity(trace: Trace, operation: Operation) -> Severity:
     """By what stands at the cut and before it: a zero that is live, parameters that never wake, or neither."""
-    asleep, zeros = sleepers.asleep_for_ever(trace), set(sleepers.live_zeros(trace))
+    asleep, zeros = sleepers.asleep_for_ever(trace), set(sleepers.waking_zeros(trace))
     above = Graph(trace).upstream({operation.index})
     if zeros.intersection(use.parameter for use in operation.uses):
         return "info"
