@@ -130,3 +130,10 @@ def test_a_slot_of_zeros_among_live_ones_is_no_stuck_parameter():
     model.A.data[1] = 0
     assert sleepers.stuck(seen(model)) == {}
     assert sleepers.asleep_for_ever(seen(model)) == {"A", "B"}
+
+
+def test_zeros_that_wake_are_those_with_a_gradient_and_those_seen_to_get_one():
+    assert sleepers.waking_zeros(seen(only_biases(2))) == ["0.weight", "2.weight"]
+    assert sleepers.waking_zeros(seen(zeroed(stack(6, 8, 3), "2.weight", "2.bias"))) == ["2.weight"]
+    assert sleepers.waking_zeros(seen(kink())) == []
+    assert sleepers.waking_zeros(trace(only_biases(2), X, square)) == ["2.weight"]  # not seen without the probe

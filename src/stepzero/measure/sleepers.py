@@ -125,7 +125,17 @@ def _is_idle(trace: Trace, name: str) -> bool:
 
 def live_zeros(trace: Trace) -> list[str]:
     """Zero weights and gates that do have a gradient: what sleepers wait for."""
-    asleep = {each.parameter for each in trace.wake.parameters}
+    return _zeros_outside(trace, {each.parameter for each in trace.wake.parameters})
+
+
+def waking_zeros(trace: Trace) -> list[str]:
+    """Zero weights and gates that have a gradient, or were seen to get one."""
+    silent = {fact.name for fact in trace.parameters if fact.gradient is None or fact.gradient.norm == 0.0}
+    woken = {each.parameter for each in trace.wake.parameters if each.stuck < each.slices}
+    return _zeros_outside(trace, silent - woken)
+
+
+def _zeros_outside(trace: Trace, asleep: set[str]) -> list[str]:
     added = {use.parameter for operation in trace.operations for use in operation.uses if use.slot in ("bias", "shift")}
     return [
         fact.name

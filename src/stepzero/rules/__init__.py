@@ -22,6 +22,7 @@ from stepzero.rules.memory.unwritten_memory import unwritten_memory
 from stepzero.rules.memory.write_without_effect import write_without_effect
 from stepzero.rules.output.constant_output import constant_output
 from stepzero.rules.output.double_activation import double_activation
+from stepzero.rules.output.input_independent_output import input_independent_output
 from stepzero.rules.output.loud_head import loud_head
 from stepzero.rules.output.non_finite_loss import non_finite_loss
 from stepzero.rules.signal.dead_units import dead_units
@@ -81,6 +82,7 @@ ALL: tuple[Rule, ...] = (
     loud_head,
     double_activation,
     constant_output,
+    input_independent_output,
     non_finite_loss,
     dominant_bias,
     bias_behind_dead_units,
