@@ -212,10 +212,10 @@ class Recorder(TorchFunctionMode):
             return
         inputs = list(dict.fromkeys([node.index for _, node in known if node.index is not None]))
         record = self._new(spec, first, inputs, from_input=from_input)
-        operands = {id(operand): view for operand, node in known for view in node.views[:1]}
+        operands = {id(operand): node.views[0] for operand, node in known if node.views}
         if operands and (from_input or spec.kind != "view"):
             record.uses = describe(spec.name, args, kwargs, operands)
-            self.used.update(view.parameter for _, node in known for view in node.views)
+            self.used.update([view.parameter for _, node in known for view in node.views])
         if spec.kind == "weighted" and not any(use.slot in _WEIGHTS for use in record.uses):
             record.kind = "product"
         record.unit_axis = units.of_result(
