@@ -5,7 +5,7 @@ and forgotten. Results carry their `Node` as a Python attribute, so no table kee
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from stepzero.probe.restore import Guard
 from stepzero.probe.rewrites import Rewrites
 from stepzero.probe.sampler import Measured, Sampler
 from stepzero.probe.uses import describe, flat_tensors, name_of, shape_of
-from stepzero.probe.vocabulary import CREATORS, DROPOUTS, Spec, spec_of
+from stepzero.probe.vocabulary import CREATORS, Spec, spec_of
 
 _RUNS = itertools.count(1)
 _MARK = "_stepzero_node"
@@ -65,7 +65,7 @@ class Recorder(TorchFunctionMode):
         self._kept: list[Tensor] = []
         self._weighed: tuple[Tensor | None, Measured | None] = (None, None)
         # Tensors that outlive the pass carry no mark: where they came from is kept here, by identity.
-        for tensor in _lasting(modules):
+        for tensor in tree.lasting(modules):
             self._sources[id(tensor)] = None
         for name, parameter in tree.once(tree.parameters(model)):
             self._sources[id(parameter)] = Node(None, views=(View(name, tuple(range(parameter.dim()))),), run=self._run)
@@ -152,7 +152,7 @@ class Recorder(TorchFunctionMode):
                 spec = self._inplace.get(func) or self._inplace.setdefault(func, replace(spec, is_inplace=True))
             self._before_write(spec, args, kwargs)
         if spec.kind in ("dropout", "attention"):
-            args, kwargs = _without_dropout(spec, args, kwargs)
+            args, kwargs = settings.without_dropout(spec, args, kwargs)
         if self.phase == "backward":  # a checkpoint runs its forward again, and must save what it saved before
             return func(*args, **kwargs)
         return self._observe(func, spec, args, kwargs)
@@ -374,13 +374,6 @@ def _source(known: list[tuple[Tensor, Node]]) -> tuple[tuple[int, ...], int | No
     return (), None
 
 
-def _lasting(modules: tree.Places) -> Iterator[Tensor]:
-    """Buffers and plain tensor attributes."""
-    for _, module in modules:
-        yield from tree.loose_tensors(module)
-        yield from (value for value in module._buffers.values() if value is not None)
-
-
 def _elementwise(func: Any, spec: Spec, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:
     """The activation out of place: ``relu_`` and ``inplace=True`` become their plain forms."""
     plain = (
@@ -399,18 +392,3 @@ def _views_after(
         operand, view = sources[0]
         return (views.through(spec.name, view, operand, shapes[id(operand)], output),)
     return tuple(View(view.parameter, (None,) * output.dim(), None, is_derived=True) for _, view in sources)
-
-
-def _without_dropout(
-    spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Dropout off: noise would drown exact statements about the start."""
-    if spec.name in DROPOUTS:
-        if len(args) >= 3:
-            return (args[0], args[1], False, *args[3:]), kwargs
-        return args, {**kwargs, ("train" if "train" in kwargs else "training"): False}
-    if spec.name == "scaled_dot_product_attention":
-        return (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs, "dropout_p": 0.0} if len(
-            args
-        ) <= 4 else kwargs
-    return args, kwargs

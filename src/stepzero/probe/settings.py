@@ -9,7 +9,7 @@ from stepzero.measure.sampling import plan_of, rows_of, wide
 from stepzero.measure.sharpness import logits_of, spread_over_keys
 from stepzero.probe.nodes import Record
 from stepzero.probe.uses import argument
-from stepzero.probe.vocabulary import BOUNDED, Spec
+from stepzero.probe.vocabulary import BOUNDED, DROPOUTS, Spec
 
 _SAMPLES, _KEYS = 8, 1024
 """Batch entries and keys whose logits are worked out again behind a fused attention."""
@@ -152,3 +152,18 @@ def read_loss(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[st
     if isinstance(target, Tensor) and not target.is_floating_point():
         ignore = argument(args, kwargs, 4, "ignore_index", -100)
         record.scalars["num_targets"] = (target != ignore).sum().to(sample.dtype)
+
+
+def without_dropout(
+    spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Dropout off: noise would drown exact statements about the start."""
+    if spec.name in DROPOUTS:
+        if len(args) >= 3:
+            return (args[0], args[1], False, *args[3:]), kwargs
+        return args, {**kwargs, ("train" if "train" in kwargs else "training"): False}
+    if spec.name == "scaled_dot_product_attention":
+        return (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args, {**kwargs, "dropout_p": 0.0} if len(
+            args
+        ) <= 4 else kwargs
+    return args, kwargs
