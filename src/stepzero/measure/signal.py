@@ -37,19 +37,21 @@ def summary(samples_NRU: Tensor, plan: Plan, *, with_range: bool = False, with_o
     kept = PROJECTIONS + 1
     # Mean over places of (mean over batch entries) squared; the rest of the mean square varies by entry.
     place_means = projected[:, kept:] if projected.shape[1] > kept else projected[:, :1]
+    # The widened copy is done with, unless it is the samples themselves: its memory holds the squares.
+    squares_NRU = wide_NRU.square() if wide_NRU is samples_NRU else wide_NRU.square_()
     parts = [
         projected[:, :kept],
-        (wide_NRU * wide_NRU).mean(1, keepdim=True),
+        squares_NRU.mean(1, keepdim=True),
         place_means.square().mean(1, keepdim=True),
     ]
     if with_range:
         # In the samples' own dtype, which is narrower: extremes and counts are exact in any.
         extremes = samples_NRU.amin(1, keepdim=True), samples_NRU.amax(1, keepdim=True)
-        parts += [extreme.to(wide_NRU.dtype) for extreme in extremes]
+        parts += [extreme.to(projected.dtype) for extreme in extremes]
     if with_off:
         # A comparison and its cast take eight times as long as signs.
         on = samples_NRU.sign().sum(1, keepdim=True, dtype=_counting(samples_NRU.dtype))
-        off = 1 - on.to(wide_NRU.dtype) / plan.rows
+        off = 1 - on.to(projected.dtype) / plan.rows
         parts += [off, off]
     return torch.cat(parts, 1)
 

@@ -5,7 +5,6 @@ and forgotten. Results carry their `Node` as a Python attribute, so no table kee
 """
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -65,7 +64,7 @@ class Recorder(TorchFunctionMode):
         self._kept: list[Tensor] = []
         self._weighed: tuple[Tensor | None, Measured | None] = (None, None)
         # Tensors that outlive the pass carry no mark: where they came from is kept here, by identity.
-        for tensor in _lasting(modules):
+        for tensor in tree.lasting(modules):
             self._sources[id(tensor)] = None
         for name, parameter in tree.once(tree.parameters(model)):
             self._sources[id(parameter)] = Node(None, views=(View(name, tuple(range(parameter.dim()))),), run=self._run)
@@ -214,10 +213,10 @@ class Recorder(TorchFunctionMode):
             return
         inputs = list(dict.fromkeys([node.index for _, node in known if node.index is not None]))
         record = self._new(spec, first, inputs, from_input=from_input)
-        operands = {id(operand): view for operand, node in known for view in node.views[:1]}
+        operands = {id(operand): node.views[0] for operand, node in known if node.views}
         if operands and (from_input or spec.kind != "view"):
             record.uses = describe(spec.name, args, kwargs, operands)
-            self.used.update(view.parameter for _, node in known for view in node.views)
+            self.used.update([view.parameter for _, node in known for view in node.views])
         if spec.kind == "weighted" and not any(use.slot in _WEIGHTS for use in record.uses):
             record.kind = "product"
         record.unit_axis = units.of_result(
@@ -374,13 +373,6 @@ def _source(known: list[tuple[Tensor, Node]]) -> tuple[tuple[int, ...], int | No
         if node.from_input:
             return shape_of(operand), node.unit_axis
     return (), None
-
-
-def _lasting(modules: tree.Places) -> Iterator[Tensor]:
-    """Buffers and plain tensor attributes."""
-    for _, module in modules:
-        yield from tree.loose_tensors(module)
-        yield from (value for value in module._buffers.values() if value is not None)
 
 
 def _views_after(

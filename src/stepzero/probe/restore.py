@@ -6,6 +6,7 @@ Buffers are small and are written by kernels that announce nothing (batch norm),
 """
 
 import gc
+import operator
 import random
 import sys
 from collections.abc import Iterable, Iterator
@@ -196,7 +197,7 @@ class Snapshot:
             for name, parameter in tree.once(tree.parameters(model))
         ]
         self._buffers = [_saved_buffer(buffer) for _, buffer in tree.once(tree.buffers(model))]
-        guard.protect(saved.parameter for saved in self._parameters)
+        guard.protect([saved.parameter for saved in self._parameters])
         guard.protect(value for module in modules for value in tree.loose_tensors(module))
         for saved in self._parameters:
             # A backward() inside the user's forward would add to an existing .grad in place.
@@ -234,8 +235,11 @@ class Snapshot:
 
 def _containers(module: nn.Module) -> list[tuple[Any, Any]]:
     """Containers and shallow copies of them; of an empty one, and most are, nothing needs to be kept."""
-    found = [value for value in module.__dict__.values() if isinstance(value, _CONTAINERS)]
-    return [(value, value.copy() if value else ()) for value in found]
+    return [
+        (value, value.copy() if value else ())
+        for value in module.__dict__.values()
+        if value is not None and type(value) is not bool and isinstance(value, _CONTAINERS)
+    ]
 
 
 def _restore_attributes(module: nn.Module, attributes: dict[str, Any], containers: list[tuple[Any, Any]]) -> None:
@@ -245,7 +249,9 @@ def _restore_attributes(module: nn.Module, attributes: dict[str, Any], container
         for key in [key for key in now if key not in attributes]:
             del now[key]
     for live, saved in containers:
-        if (not live and not saved) or _same_items(live, saved):
+        if not live and not saved:
+            continue
+        if _same_items(live, saved):
             continue
         live.clear()
         if saved:
@@ -255,9 +261,9 @@ def _restore_attributes(module: nn.Module, attributes: dict[str, Any], container
 def _same_items(live: Any, saved: Any) -> bool:
     if len(live) != len(saved):
         return False
-    if isinstance(live, dict):
-        return all(a is b and live[a] is saved[b] for a, b in zip(live, saved, strict=True))
-    return all(a is b for a, b in zip(live, saved, strict=True))
+    if not all(map(operator.is_, live, saved)):
+        return False
+    return not isinstance(live, dict) or all(map(operator.is_, live.values(), saved.values()))
 
 
 def _alias(tensor: Tensor) -> Tensor | None:

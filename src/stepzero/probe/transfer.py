@@ -23,7 +23,7 @@ class Ledger:
     def put(self, tensor: Tensor) -> int:
         """Add a tensor of any shape and real dtype; returns its ticket."""
         source = tensor.detach() if tensor.requires_grad else tensor
-        flat = source.reshape(-1)
+        flat = source if source.dim() == 1 else source.reshape(-1)
         kind, size = (flat.device, flat.dtype), flat.numel()
         start = self._sizes.get(kind, 0)
         self._pieces.setdefault(kind, []).append(flat)

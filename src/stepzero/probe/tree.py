@@ -68,6 +68,12 @@ def loose_tensors(module: nn.Module) -> list[Tensor]:
     return [value for value in others if isinstance(value, Tensor)]
 
 
+def lasting(modules: Places) -> list[Tensor]:
+    """What outlives a pass and is no parameter: buffers and plain tensor attributes."""
+    loose = [tensor for _, module in modules for tensor in loose_tensors(module)]
+    return loose + [buffer for _, module in modules for buffer in module._buffers.values() if buffer is not None]
+
+
 def _members(model: nn.Module, kind: Literal["_parameters", "_buffers"]) -> Members:
     return [
         (f"{path}.{name}" if path else name, tensor)

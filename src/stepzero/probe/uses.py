@@ -31,7 +31,7 @@ def describe(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands:
     reader = _READERS.get(name)
     found = list(reader(name, args, kwargs, operands)) if reader else []
     known = {use.parameter for use in found}
-    if all(view.parameter in known for view in operands.values()):
+    if known.issuperset([view.parameter for view in operands.values()]):
         return tuple(found)
     found += [
         _use(view, "operand", tensor, ("-",) * tensor.dim())
@@ -210,7 +210,8 @@ def _norm(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Op
     gain, shift = _NORM_SLOTS[name]
     for position, key, slot in ((gain, "weight", "gain"), (shift, "bias", "shift")):
         tensor = argument(args, kwargs, position, key)
-        yield from _maybe(operands, tensor, slot, ("unit",) * (tensor.dim() if isinstance(tensor, Tensor) else 0))
+        if tensor is not None and (view := operands.get(id(tensor))) is not None:
+            yield _use(view, slot, tensor, ("unit",) * tensor.dim())
 
 
 def _added(_: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Operands) -> Iterable[ParameterUse]:
