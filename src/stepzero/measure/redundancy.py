@@ -35,9 +35,17 @@ def equal_groups(vectors_UN: Tensor, tolerance: float) -> list[list[int]]:
     # A projection moves by no more than |r| |a - b|, and |r| is near sqrt(N).
     reach_U = tolerance * norms_U[order] * (2 * vectors_UN.shape[1] ** 0.5 + 4)
     is_near = (sorted_U[1:] - sorted_U[:-1]) <= torch.maximum(reach_U[1:], reach_U[:-1])
+    runs = [order[start:stop] for start, stop in _runs(is_near.tolist())]
+    if not runs:
+        return []
+    leaders = torch.cat([run[:1].expand(len(run)) for run in runs])
+    members = torch.cat(runs)
+    distance = torch.linalg.vector_norm(vectors_UN[members] - vectors_UN[leaders], dim=1)
+    is_close = (distance <= tolerance * torch.maximum(norms_U[members], norms_U[leaders])).split([len(r) for r in runs])
     groups: list[list[int]] = []
-    for start, stop in _runs(is_near.tolist()):
-        groups += _verified(vectors_UN, norms_U, order[start:stop], tolerance)
+    for run, close in zip(runs, is_close, strict=True):  # nearly every run is one group
+        whole = bool(close.all())
+        groups += [sorted(run.tolist())] if whole else _verified(vectors_UN, norms_U, run, tolerance)
     return sorted(groups)
 
 
@@ -78,11 +86,17 @@ def parallel_groups(vectors_UN: Tensor, tolerance: float) -> list[list[int]]:
 
 def twin_groups(rows_UN: Tensor) -> list[list[int]]:
     """Groups of two or more rows of a [U, N] matrix that are equal, element by element, in index order."""
-    projected = _projected(rows_UN)
-    groups = []
-    for group in equal_groups(projected, 16 * torch.finfo(torch.float64).eps):
-        groups += _exactly_equal(rows_UN, group)
-    return sorted(groups)
+    groups = equal_groups(_projected(rows_UN), 16 * torch.finfo(torch.float64).eps)
+    if not groups:
+        return []
+    members = torch.tensor([unit for group in groups for unit in group])
+    leaders = torch.tensor([group[0] for group in groups for _ in group])
+    pairs = zip(_slabs(rows_UN, members), _slabs(rows_UN, leaders), strict=True)
+    is_same = torch.cat([(one == other).all(1) for one, other in pairs]).split([len(group) for group in groups])
+    found = []
+    for group, same in zip(groups, is_same, strict=True):
+        found += [group] if bool(same.all()) else _exactly_equal(rows_UN, group)
+    return sorted(found)
 
 
 def _projected(rows_UN: Tensor) -> Tensor:
