@@ -3,19 +3,40 @@
 from collections.abc import Iterable, Iterator
 
 from stepzero.core.symmetry import UnitBlock
-from stepzero.core.trace import Trace
+from stepzero.core.trace import Graph, Trace
 from stepzero.measure.uses import readings
 
 
 def side_by_side(trace: Trace) -> Iterator[tuple[str, ...]]:
-    """Groups of trainable weights with equal content of which at least two read one and the same input."""
+    """Groups of trainable weights with equal content, each less those that stand before or behind all the others."""
+    for names, beside in _groups(trace):
+        if len(beside) > 1:
+            yield tuple(name for name in names if name in beside)
+
+
+def in_series(trace: Trace) -> Iterator[tuple[str, ...]]:
+    """Groups of trainable weights with equal content, each of which reads what another has computed."""
+    known = {name for block in trace.symmetry.blocks if len(block.members) > 1 for name in _names(block)}
+    for names, beside in _groups(trace):
+        if not beside and not known.intersection(names):
+            yield names
+
+
+def _groups(trace: Trace) -> Iterator[tuple[tuple[str, ...], set[str]]]:
+    """Weights of equal content, and those of them with a sibling to which no dataflow leads either way."""
+    graph, read = Graph(trace), readings(trace)
     for names in _trainable(trace):
-        sources = _sources(trace, names)
-        together = tuple(
-            name for name in names if any(sources[name] & sources[other] for other in names if other != name)
+        places = {name: {operation.index for operation, _ in read.get(name, [])} for name in names}
+        reached = {name: graph.downstream(places[name]) for name in names}
+        behind = {(one, other) for one in names for other in names if reached[one] & places[other]}
+        yield (
+            names,
+            {
+                one
+                for one in names
+                if any(one != other and behind.isdisjoint([(one, other), (other, one)]) for other in names)
+            },
         )
-        if len(together) > 1:
-            yield together
 
 
 def modules(groups: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[str, ...]]:
@@ -32,15 +53,6 @@ def modules(groups: Iterable[tuple[str, ...]]) -> dict[tuple[str, ...], tuple[st
     return found
 
 
-def in_series(trace: Trace) -> Iterator[tuple[str, ...]]:
-    """Groups of trainable weights with equal content, no two of which read one input."""
-    beside = {name for group in side_by_side(trace) for name in group}
-    behind = {name for block in trace.symmetry.blocks if len(block.members) > 1 for name in _names(block)}
-    for names in _trainable(trace):
-        if not beside.intersection(names) and not behind.intersection(names):
-            yield names
-
-
 def _names(block: UnitBlock) -> tuple[str, ...]:
     return tuple(member.parameter for member in block.members)
 
@@ -52,9 +64,3 @@ def _trainable(trace: Trace) -> Iterator[tuple[str, ...]]:
         names = tuple(name for name in group.parameters if name in trainable and name in weights)
         if len(names) > 1:
             yield names
-
-
-def _sources(trace: Trace, names: tuple[str, ...]) -> dict[str, set[int]]:
-    """Operations whose results each weight is multiplied with."""
-    read = readings(trace)
-    return {name: {source for operation, _ in read.get(name, []) for source in operation.inputs} for name in names}

@@ -7,6 +7,7 @@ from stepzero.core.trace import Graph, Operation, Trace
 from stepzero.core.wake import DeadProduct, ParameterWake
 from stepzero.measure.uses import live_inputs, readings, weight_use
 
+_CHOOSES = frozenset(["getitem", "gather", "index_select", "take_along_dim", "index_add", "index_put", "scatter_add"])
 _CONSTANT = 1e-12
 """Share of a signal's second moment that varies over the batch when only rounding does."""
 
@@ -53,14 +54,13 @@ def _has_live_sibling(trace: Trace, each: ParameterWake) -> bool:
 
     Roles are names with the numbers taken out: ``experts.3.up.weight`` and ``experts.0.up.weight`` play one.
     """
-    if _own_zero(trace, each.parameter):
+    if _own_zero(trace, each.parameter) or not _is_passed_over(trace, each.parameter):
         return False
     asleep = {other.parameter for other in trace.wake.parameters}
     role = _role(each.parameter)
     return any(
         fact.name != each.parameter and fact.name not in asleep and fact.requires_grad and _role(fact.name) == role
         for fact in trace.parameters
-        if re.search(r"experts?\b|expert", fact.name) or _is_routed(trace, each.parameter)
     )
 
 
@@ -72,12 +72,15 @@ def _role(name: str) -> str:
     return re.sub(r"\d+", "#", name)
 
 
-def _is_routed(trace: Trace, name: str) -> bool:
-    """Whether what the parameter computes is read through an index: only what is chosen counts."""
+def _is_passed_over(trace: Trace, name: str) -> bool:
+    """Whether only what an index chooses of the parameter's result counts, or no row of data reached it at all."""
     graph = Graph(trace)
-    own = {operation.index for operation, _ in readings(trace).get(name, [])}
-    behind = (trace.operations[index] for index in graph.downstream(own))
-    return any(operation.name in ("getitem", "gather", "index_select", "take_along_dim") for operation in behind)
+    own = [operation for operation, _ in readings(trace).get(name, [])]
+    behind = (trace.operations[index] for index in graph.downstream({operation.index for operation in own}))
+    ahead = (trace.operations[source] for operation in own for source in operation.inputs)
+    return any(0 in operation.shape for operation in own) or any(
+        operation.name in _CHOOSES for operation in (*ahead, *behind)
+    )
 
 
 def asleep_for_ever(trace: Trace) -> set[str]:
@@ -174,6 +177,11 @@ def _reads_a_constant(trace: Trace, operation: Operation) -> bool:
         if source.name != "input" and source.forward is not None and source.forward.batch_share is not None:
             return source.forward.rms > 0 and source.forward.batch_share <= _CONSTANT
     return False
+
+
+def over_steps(trace: Trace) -> str:
+    """' and in 3 virtual steps'; empty when none had to be taken."""
+    return f" and in {trace.wake.steps} virtual steps" if trace.wake.steps else ""
 
 
 def measured_touch(trace: Trace, name: str) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from stepzero.core.errors import IncompleteError
 from stepzero.probe import tree
+from stepzero.probe.streams import kept_streams
 
 _INTEGER_OF_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _CONTAINERS = (dict, list, set)
@@ -183,6 +184,7 @@ class _SavedBuffer(NamedTuple):
     alias: Tensor
     bits: Tensor
     copy: Tensor
+    version: int
 
 
 class Snapshot:
@@ -197,6 +199,7 @@ class Snapshot:
             for name, parameter in tree.once(tree.parameters(model))
         ]
         self._buffers = [_saved_buffer(buffer) for _, buffer in tree.once(tree.buffers(model))]
+        self._streams = kept_streams(modules)
         guard.protect([saved.parameter for saved in self._parameters])
         guard.protect(value for module in modules for value in tree.loose_tensors(module))
         for saved in self._parameters:
@@ -206,6 +209,8 @@ class Snapshot:
 
     def restore(self) -> None:
         """Put everything back; raise `IncompleteError` when a parameter was written behind the guard's back."""
+        for put_back in self._streams:
+            put_back()
         for module, attributes, containers in self._modules:
             _restore_attributes(module, attributes, containers)
         with torch.no_grad():
@@ -283,7 +288,7 @@ def _saved_buffer(buffer: Tensor) -> _SavedBuffer | None:
         return None
     alias = buffer.detach()
     bits = _bits(alias)
-    return _SavedBuffer(buffer, alias, bits, bits.clone(memory_format=torch.preserve_format))
+    return _SavedBuffer(buffer, alias, bits, bits.clone(memory_format=torch.preserve_format), _version(buffer))
 
 
 def _bits(tensor: Tensor) -> Tensor:
@@ -293,8 +298,11 @@ def _bits(tensor: Tensor) -> Tensor:
 
 
 def _restore_buffer(saved: _SavedBuffer) -> None:
-    buffer, alias, bits, copy = saved
+    buffer, alias, bits, copy, version = saved
     if buffer.data_ptr() != alias.data_ptr() or buffer.shape != alias.shape:
         buffer.data = alias
     if not (torch.equal(bits, copy) if bits is not alias else same_bits(alias, copy)):
         bits.copy_(copy)
+    if _version(buffer) != version and not buffer.is_inference():
+        # The bits are what they were: a graph of the user's that holds this buffer may still be differentiated.
+        torch._C._autograd._unsafe_set_version_counter((buffer,), (version,))  # noqa: SLF001 - torch has no public one

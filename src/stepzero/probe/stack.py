@@ -89,7 +89,12 @@ def _stage(operation: Operation, parameters: Mapping[str, Tensor], below: int | 
 
 def _is_whole(use: ParameterUse, parameters: Mapping[str, Tensor]) -> bool:
     tensor = parameters.get(use.parameter)
-    return tensor is not None and use.part is None and use.parameter_axes == tuple(range(tensor.dim()))
+    return (
+        tensor is not None
+        and not tensor.is_complex()
+        and use.part is None
+        and use.parameter_axes == tuple(range(tensor.dim()))
+    )
 
 
 def _absorb(stages: list[Stage], operation: Operation, parameters: Mapping[str, Tensor]) -> bool:

@@ -340,13 +340,14 @@ class _Probe:
         return int(torch.linalg.matrix_rank(rows[[unit for _, unit in places]], rtol=1e-9))
 
     def _widths(self, blocks: list[UnitBlock]) -> Iterator[Width]:
-        copies: dict[str, int] = {}
+        """Units less the copies; idle units that respond alike count once, unless a block has counted them already."""
+        extra: dict[str, set[int]] = {}
         for block in blocks:
             if block.level in ("twins", "lumped", "mirrored"):
                 for member in block.members:
-                    copies[member.parameter] = copies.get(member.parameter, 0) + len(member.units) - 1
+                    extra.setdefault(member.parameter, set()).update(member.units[1:])
         for name, each in self.prints.items():
-            asleep = torch.nonzero(~each.live).flatten()
+            copies = extra.get(name, set())
+            asleep = [unit for unit in torch.nonzero(~each.live).flatten().tolist() if unit not in copies]
             idle = sum(len(group) - 1 for group in equal_groups(each.forward[asleep], self.tolerance))
-            units = len(each.forward)
-            yield Width(name, units, units - copies.get(name, 0) - idle)
+            yield Width(name, len(each.forward), len(each.forward) - len(copies) - idle)

@@ -83,7 +83,7 @@ def _lost(trace: Trace) -> Iterator[Finding]:
             where=(each.parameter,),
             message=(
                 f"{each.zero_stuck} of {each.slices} rows of {each.parameter} are zero and get a gradient of exactly 0 "
-                f"at the start and in {trace.wake.steps} virtual steps: their units never learn"
+                f"at the start{sleepers.over_steps(trace)}: their units never learn"
             ),
             value=each.zero_stuck / each.slices,
             limit=0.0,
@@ -105,8 +105,8 @@ def _stuck(trace: Trace) -> Iterator[Finding]:
             severity="error",
             where=where,
             message=(
-                f"{listed(where, 'parameter')} {agree(where, 'get')} a gradient of exactly 0 at the start and in "
-                f"{trace.wake.steps} virtual steps, and more than 0 in the same network drawn by its laws{because}"
+                f"{listed(where, 'parameter')} {agree(where, 'get')} a gradient of exactly 0 at the start"
+                f"{sleepers.over_steps(trace)}, and more than 0 in the same network drawn by its laws{because}"
             ),
             value=0.0,
             limit=0.0,

@@ -84,7 +84,7 @@ def identical_siblings(trace: Trace, _: Limits) -> Verdict:
         yield _finding(paths, names, "error", words)
     for paths, names in siblings.modules(siblings.side_by_side(trace)).items():
         if not kept.intersection(names):
-            words = "hold the same numbers and read one input, but get different gradients"
+            words = "hold the same numbers side by side, and only their gradients or inputs will tell them apart"
             yield _finding(paths, names, "warning", words)
 
 
