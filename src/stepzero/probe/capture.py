@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-import torch.nn.modules.module as hooks
 from torch import Tensor, nn
 
 from stepzero.core.errors import StepzeroError
@@ -165,7 +164,6 @@ def eager() -> Iterator[None]:
     with ExitStack() as stack:
         if "torch._dynamo" in sys.modules:
             stack.enter_context(warnings.catch_warnings())
-            warnings.filterwarnings("ignore", message="Using `torch.compile\\(module\\)` when there are global hooks")
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         if (module := sys.modules.get("torch.utils.checkpoint")) is not None:
             stack.enter_context(_followable(module))
@@ -186,16 +184,25 @@ def _followable(module: Any) -> Iterator[None]:
 
 @contextmanager
 def module_path(recorder: Recorder) -> Iterator[None]:
-    """Tell the recorder which module is running, by global hooks that leave none behind."""
-    handles = (
-        hooks.register_module_forward_pre_hook(recorder.enter_module),
-        hooks.register_module_forward_hook(recorder.leave_module),
-    )
+    """Tell the recorder which module is running.
+
+    The call itself is wrapped, as ``torch.fx`` does: with a global hook every module would take the long way through
+    ``Module.__call__``, which costs more than all else that is done at a module.
+    """
+    module_class: Any = nn.Module
+    original = module_class.__call__
+
+    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        recorder.enter_module(module)
+        result = original(module, *args, **kwargs)
+        recorder.leave_module(module)
+        return result
+
+    module_class.__call__ = call
     try:
         yield
     finally:
-        for handle in handles:
-            handle.remove()
+        module_class.__call__ = original
 
 
 @contextmanager

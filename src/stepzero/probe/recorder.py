@@ -71,8 +71,8 @@ class Recorder(TorchFunctionMode):
 
     # -- where: the module path -------------------------------------------------------------------------------------
 
-    def enter_module(self, module: nn.Module, _: Any) -> None:
-        """Global forward pre-hook: push the module's path."""
+    def enter_module(self, module: nn.Module) -> None:
+        """Before a module's call: push its path."""
         if self.phase == "backward":
             return
         path = self._paths.get(id(module), self.stack[-1][0])
@@ -80,8 +80,8 @@ class Recorder(TorchFunctionMode):
         self.calls[path] = call + 1
         self.stack.append((path, call))
 
-    def leave_module(self, module: nn.Module, _: Any, __: Any) -> None:
-        """Global forward hook: pop to the module's caller (an exception leaves the stack where it happened)."""
+    def leave_module(self, module: nn.Module) -> None:
+        """After a module's call: pop to its caller (an exception leaves the stack where it happened)."""
         if self.phase == "backward":
             return
         path = self._paths.get(id(module))
@@ -174,7 +174,7 @@ class Recorder(TorchFunctionMode):
             if node is not None:
                 known.append((operand, node))
                 from_input = from_input or node.from_input
-                if node.pending is not None:
+                if node.pending is not None and spec.name != "relu":
                     self._hook_late(operand, node)
             elif type(operand) is nn.Parameter and operand.requires_grad:
                 self.unmeasured[f"{self.stack[-1][0] or 'the model itself'}:{spec.name}"] = UNREGISTERED
@@ -305,13 +305,16 @@ class Recorder(TorchFunctionMode):
             return
         if flatness is not None and flatness[0].units == plan.units:
             record.forward.flatness = flatness[1:]
-        if tensor.requires_grad:
+        is_late = not tensor.requires_grad and not torch.is_grad_enabled()
+        if (is_late or record.kind == "norm") and (node := getattr(tensor, _MARK, None)) is not None:
+            # Made inside a custom function, it requires grad only once that has returned. A norm's gradient is looked
+            # at by whoever reads it; if that is a ReLU, its own gradient and the share of units that are on say it.
+            node.pending = plan
+        elif tensor.requires_grad:
             self._hook(record, tensor, plan)
-        elif torch.is_grad_enabled() is False and (node := getattr(tensor, _MARK, None)) is not None:
-            node.pending = plan  # made inside a custom function: it requires grad only once that has returned
 
     def _hook_late(self, tensor: Tensor, node: Node) -> None:
-        """Hook what was made inside a custom function, once it requires grad."""
+        """Hook a result when it is read for the first time."""
         if node.pending is not None and node.index is not None and tensor.requires_grad:
             self._hook(self.records[node.index], tensor, node.pending)
             node.pending = None
