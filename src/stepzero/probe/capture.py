@@ -11,11 +11,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
+import torch.nn.modules.module as hooks
 from torch import Tensor, nn
 
 from stepzero.core.errors import StepzeroError
 from stepzero.core.trace import Trace
 from stepzero.probe import facts, finish, tree
+from stepzero.probe.gradients import Arrivals
 from stepzero.probe.loss import loss_of, output_tensors
 from stepzero.probe.recorder import Recorder
 from stepzero.probe.restore import (
@@ -120,19 +122,13 @@ def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) ->
     if not value.requires_grad:
         run.conditions.append("the loss does not depend on any trainable parameter through a derivative")
         return
-    with _noting("raised in the backward pass"):
+    arrivals = Arrivals(ledger, named)
+    with _noting("raised in the backward pass"), arrivals.watching():
         # Opened, so that the mode stays on: a checkpoint's second forward must run as the first one did.
         gradients = opened(torch.autograd.grad)(value, [parameter for _, parameter in named], allow_unused=True)
     run.has_backward = True
     with torch._C.DisableTorchFunction():
-        arrived = {
-            name: gradient
-            for (name, _), gradient in zip(named, gradients, strict=True)
-            if gradient is not None and gradient.numel()
-        }
-        for name, ticket in facts.look_at_gradients(ledger, arrived).items():
-            gradient = arrived[name]
-            run.gradients[name] = (ticket, gradient.numel(), gradient.layout != torch.strided)
+        run.gradients.update(arrivals.facts(gradients))
 
 
 def set_modes(model: nn.Module) -> list[str]:
@@ -164,6 +160,7 @@ def eager() -> Iterator[None]:
     with ExitStack() as stack:
         if "torch._dynamo" in sys.modules:
             stack.enter_context(warnings.catch_warnings())
+            warnings.filterwarnings("ignore", message="Using `torch.compile\\(module\\)` when there are global hooks")
             stack.enter_context(torch.compiler.set_stance("force_eager"))
         if (module := sys.modules.get("torch.utils.checkpoint")) is not None:
             stack.enter_context(_followable(module))
@@ -184,25 +181,16 @@ def _followable(module: Any) -> Iterator[None]:
 
 @contextmanager
 def module_path(recorder: Recorder) -> Iterator[None]:
-    """Tell the recorder which module is running.
-
-    The call itself is wrapped, as ``torch.fx`` does: with a global hook every module would take the long way through
-    ``Module.__call__``, which costs more than all else that is done at a module.
-    """
-    module_class: Any = nn.Module
-    original = module_class.__call__
-
-    def call(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
-        recorder.enter_module(module)
-        result = original(module, *args, **kwargs)
-        recorder.leave_module(module)
-        return result
-
-    module_class.__call__ = call
+    """Tell the recorder which module is running, by global hooks that leave none behind."""
+    handles = (
+        hooks.register_module_forward_pre_hook(recorder.enter_module),
+        hooks.register_module_forward_hook(recorder.leave_module),
+    )
     try:
         yield
     finally:
-        module_class.__call__ = original
+        for handle in handles:
+            handle.remove()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from stepzero.core.trace import (
 from stepzero.measure.gain import gain_of
 from stepzero.measure.sampling import plan_of, rows_of, wide
 from stepzero.probe import facts, roles, tokens, tree, units
+from stepzero.probe.gradients import gradient_fact
 from stepzero.probe.nodes import Record
 from stepzero.probe.run import Run
 from stepzero.probe.subject import Subject
@@ -141,7 +142,7 @@ def _split(subject: Subject, tensors: list[TensorFact]) -> tuple[tuple[TensorFac
 
 def _gradients(run: Run, ledger: Ledger) -> dict[str, GradientFact]:
     return {
-        name: facts.gradient_fact(ledger, ticket, numel, is_sparse=is_sparse)
+        name: gradient_fact(ledger, ticket, numel, is_sparse=is_sparse)
         for name, (ticket, numel, is_sparse) in run.gradients.items()
     }
 

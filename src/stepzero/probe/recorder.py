@@ -71,8 +71,8 @@ class Recorder(TorchFunctionMode):
 
     # -- where: the module path -------------------------------------------------------------------------------------
 
-    def enter_module(self, module: nn.Module) -> None:
-        """Before a module's call: push its path."""
+    def enter_module(self, module: nn.Module, _: Any) -> None:
+        """Global forward pre-hook: push the module's path."""
         if self.phase == "backward":
             return
         path = self._paths.get(id(module), self.stack[-1][0])
@@ -80,8 +80,8 @@ class Recorder(TorchFunctionMode):
         self.calls[path] = call + 1
         self.stack.append((path, call))
 
-    def leave_module(self, module: nn.Module) -> None:
-        """After a module's call: pop to its caller (an exception leaves the stack where it happened)."""
+    def leave_module(self, module: nn.Module, _: Any, __: Any) -> None:
+        """Global forward hook: pop to the module's caller (an exception leaves the stack where it happened)."""
         if self.phase == "backward":
             return
         path = self._paths.get(id(module))

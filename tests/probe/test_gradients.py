@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stepzero.core.trace import GradientFact
-from stepzero.probe.facts import gradient_fact, look_at_gradients
+from stepzero.probe.gradients import gradient_fact, look_at_gradients
 from stepzero.probe.transfer import Ledger
 from tests.probe.observing import seeded
 
