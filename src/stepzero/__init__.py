@@ -7,7 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stepzero.api import check, trace
+    from stepzero.api import check, fix_, init_, trace
     from stepzero.core.errors import (
         BatchError,
         ConfigError,
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from stepzero.core.finding import Finding, Fix
     from stepzero.core.limits import Limits
     from stepzero.core.outcome import Report
+    from stepzero.core.plan import Plan
     from stepzero.core.trace import Trace
     from stepzero.probe.subject import Batch
 
@@ -33,11 +34,14 @@ _HOMES = {
     "IncompleteError": "stepzero.core.errors",
     "Limits": "stepzero.core.limits",
     "LossError": "stepzero.core.errors",
+    "Plan": "stepzero.core.plan",
     "Report": "stepzero.core.outcome",
     "StepzeroError": "stepzero.core.errors",
     "TargetError": "stepzero.core.errors",
     "Trace": "stepzero.core.trace",
     "check": "stepzero.api",
+    "fix_": "stepzero.api",
+    "init_": "stepzero.repair.initialise",
     "trace": "stepzero.api",
 }
 
@@ -50,11 +54,14 @@ __all__ = [
     "IncompleteError",
     "Limits",
     "LossError",
+    "Plan",
     "Report",
     "StepzeroError",
     "TargetError",
     "Trace",
     "check",
+    "fix_",
+    "init_",
     "trace",
 ]
 

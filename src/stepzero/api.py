@@ -1,6 +1,7 @@
 """The whole story in one file: build, probe, judge, explain. The only module that knows every layer below it."""
 
 import platform
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +14,7 @@ from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted, Coverage, NotChecked, Report
+from stepzero.core.plan import Plan
 from stepzero.core.rule import NotJudged, Rule
 from stepzero.core.trace import UNREGISTERED, Trace
 from stepzero.measure import idioms, suspicion
@@ -25,6 +27,8 @@ from stepzero.probe.poison import poison
 from stepzero.probe.subject import Subject, subject_of
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
+from stepzero.repair.fix import fix
+from stepzero.repair.initialise import init_
 from stepzero.rules.causes import attribute, candidates
 
 Progress = Callable[[str], None] | None
@@ -99,7 +103,54 @@ def check(
     judged = _judged(observed, chosen, limits or Limits())
     vanished = _vanished(subject, observed, judged, chosen, limits or Limits())
     explained = attribute(observed, judged.findings, vanished)
-    return _report(observed, judged, explained, chosen, _accepted(observed, judged, limits or Limits()))
+    report = _report(observed, judged, explained, chosen, _accepted(observed, judged, limits or Limits()))
+    return _remember(report, batch, loss, target)
+
+
+def fix_(
+    model: nn.Module,
+    report: Report,
+    batch: Any = None,
+    *,
+    loss: Any = None,
+    target: Any = None,
+    unsafe: bool = False,
+    seed: int = 0,
+) -> Plan:
+    """Carry out the fixes of a report on ``model``, in place, and check again.
+
+    Args:
+        model: the module that was checked, or one with the same parameters.
+        report: what `check` said about it.
+        batch: as in `check`; not needed in the process that made the report.
+        loss: as in `check`.
+        target: as in `check`.
+        unsafe: also carry out fixes that may overwrite values somebody meant.
+        seed: of the draws.
+
+    Returns:
+        The `Plan`: what was written, with what was found before and after.
+
+    Raises:
+        StepzeroError: no batch is known for this report.
+        IncompleteError: an error remained or appeared; every weight is as it was.
+    """
+    asked = _ASKED.get(id(report), (None, None, None))
+    given = (batch, loss, target) if batch is not None else asked
+    if given[0] is None:
+        raise ConfigError("fix_: the report was not made in this process; pass the batch (and loss) to check again")
+    subject = _subject(model, *given, lambda _: None, seed=report.seed)
+    return fix(subject, report, lambda: check(model, *given, seed=report.seed), unsafe=unsafe, seed=seed)
+
+
+_ASKED: dict[int, tuple[Any, Any, Any]] = {}
+"""Batch, loss and target of the reports that are alive, so that `fix_` can check again."""
+
+
+def _remember(report: Report, batch: Any, loss: Any, target: Any) -> Report:
+    _ASKED[id(report)] = (batch, loss, target)
+    weakref.finalize(report, _ASKED.pop, id(report), None)
+    return report
 
 
 PROBES = ("poison", "symmetry", "wake")

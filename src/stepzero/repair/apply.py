@@ -1,0 +1,124 @@
+"""Carry a Plan out: draw every parameter once, calibrate in one pass, verify in another, or put everything back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stepzero import schemes
+from stepzero.core.errors import IncompleteError
+from stepzero.core.plan import Entry, Plan, Scaling
+from stepzero.probe import tree
+from stepzero.repair import calibrate
+from stepzero.repair.calibrate import Target
+from stepzero.schemes.seeding import generator_for
+
+TOLERANCE = {torch.float64: 1e-5, torch.float32: 1e-4, torch.bfloat16: 3e-2, torch.float16: 1e-2}
+"""How far from its target a standard deviation may be in the verifying pass, relative."""
+
+
+def draw(model: nn.Module, plan: Plan, sample: Tensor | None) -> None:
+    """Fill everything that the Plan draws or sets; ``sample`` [N, ...] of the batch is where kinks are put."""
+    tensors = named(model)
+    with torch.no_grad():
+        for entry in plan.entries:
+            if entry.action == "drawn":
+                _drawn(tensors[entry.name], entry, plan.seed)
+            elif entry.action == "set" and entry.scheme == "rows":
+                _slices(tensors[entry.name], entry)
+            elif entry.action == "set" and entry.scheme != "kinks":
+                _set(tensors[entry.name], entry)
+        for entry in plan.entries:
+            if entry.scheme == "kinks":
+                _put_kinks(tensors, entry, plan.seed, sample)
+
+
+def calibrated(model: nn.Module, plan: Plan, run: Callable[[], Any], targets: Mapping[str, Target]) -> Plan:
+    """One pass to find the factors, one to verify them; the Plan with both written in.
+
+    Raises:
+        IncompleteError: the verifying pass measured something else than was asked for; every bit is put back.
+    """
+    if not targets:
+        return plan
+    found = calibrate.calibrate(model, run, targets)
+    with calibrate.write(model, found.factors):
+        seen = calibrate.measure(model, run, {name for name in found.factors if not targets[name].joins})
+        scalings = tuple(_verified(model, each, seen.get(name)) for name, each in found.scalings.items())
+    return replace(
+        plan,
+        scalings=plan.scalings + scalings,
+        skipped=plan.skipped + tuple(found.skipped.items()),
+        forwards=plan.forwards + 2,
+    )
+
+
+def named(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters and buffers by name."""
+    return dict([*tree.parameters(model), *tree.buffers(model)])
+
+
+class Undo:
+    """Copies of all parameters and buffers, put back at the end unless `forget` was called."""
+
+    def __init__(self, model: nn.Module) -> None:
+        tensors = {id(tensor): tensor for tensor in named(model).values() if not tensor.is_meta}
+        self._saved = [(tensor, tensor.detach().clone()) for tensor in tensors.values()]
+
+    def __enter__(self) -> "Undo":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with torch.no_grad():
+            for tensor, values in self._saved:
+                tensor.copy_(values)
+
+    def forget(self) -> None:
+        """Keep what was written."""
+        self._saved.clear()
+
+
+def _verified(model: nn.Module, scaling: Scaling, seen: float | None) -> Scaling:
+    if seen is None:
+        return scaling
+    weight = named(model)[scaling.name]
+    if not abs(seen - scaling.target) <= TOLERANCE.get(weight.dtype, 1e-2) * scaling.target:
+        raise IncompleteError(
+            f"calibration: {scaling.name} was scaled to an output of standard deviation {scaling.target:.4g}, and the "
+            f"verifying pass measured {seen:.4g}: the forward is not the same twice; all weights were put back"
+        )
+    return replace(scaling, after=seen)
+
+
+def _drawn(tensor: Tensor, entry: Entry, seed: int) -> None:
+    fill = schemes.get(entry.scheme)
+    size = tensor.shape[0] // entry.blocks
+    for block in range(entry.blocks):
+        part = tensor[block * size : (block + 1) * size] if entry.blocks > 1 else tensor
+        generator = generator_for(seed, entry.seed_key, block)
+        fill(part, generator=generator, fan_in=entry.fan_in, fan_out=entry.fan_out, gain=entry.gain)
+    _slices(tensor, entry)
+
+
+def _set(tensor: Tensor, entry: Entry) -> None:
+    tensor.fill_(entry.value or 0.0)
+    _slices(tensor, entry)
+
+
+def _slices(tensor: Tensor, entry: Entry) -> None:
+    for start, stop, value in entry.values:
+        tensor[start:stop] = value
+
+
+def _put_kinks(tensors: Mapping[str, Tensor], entry: Entry, seed: int, sample: Tensor | None) -> None:
+    """``b_i = -w_i . x_j`` with x_j a random sample: unit i has its kink there (initialisation notes, section 5)."""
+    bias = tensors[entry.name]
+    weight = tensors.get(entry.name.removesuffix("bias") + "weight")
+    bias.zero_()
+    if sample is None or weight is None or weight.dim() != 2 or sample.shape[-1] != weight.shape[1]:
+        return
+    rows = sample.reshape(-1, sample.shape[-1])
+    chosen = torch.randint(len(rows), (len(bias),), generator=generator_for(seed, entry.seed_key))
+    bias.copy_(-(weight * rows[chosen.to(rows.device)].to(weight)).sum(1))

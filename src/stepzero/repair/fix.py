@@ -1,0 +1,176 @@
+"""Carry out the fixes that findings name: redraw by law, calibrate, set; then the same check judges again."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from stepzero.core.errors import IncompleteError
+from stepzero.core.finding import Finding
+from stepzero.core.limits import Limits
+from stepzero.core.outcome import Report
+from stepzero.core.plan import Entry, Plan
+from stepzero.core.trace import Trace
+from stepzero.measure import idioms
+from stepzero.probe.capture import capture
+from stepzero.probe.restore import preserved_randomness, seed_everything
+from stepzero.probe.subject import Subject
+from stepzero.repair import apply, planning
+
+ROUNDS = 4
+"""A fix may bring to light what stood behind the fault; four in a row end it."""
+_ONE_FACTOR = frozenset(["SZ402", "SZ701"])
+"""Where redrawing one of the tensors named is the cure and the others are meant."""
+_LAWS = frozenset(["SZ302", "SZ310"])
+"""Notes that say how a value is off; harmless alone."""
+_CALIBRATE = "calibrate"
+_SET = {"zeros": 0.0}
+
+
+def fix(subject: Subject, report: Report, check: Callable[[], Report], *, unsafe: bool, seed: int) -> Plan:
+    """Fix what ``report`` found in ``subject.model``, in place.
+
+    Args:
+        subject: the model with its batch and loss.
+        report: of the model as it is.
+        check: checks the model again.
+        unsafe: also carry out fixes that may overwrite values somebody meant.
+        seed: of the draws.
+
+    Returns:
+        The Plan with what was found before and after.
+
+    Raises:
+        IncompleteError: an error remained that has a fix, or a new one appeared; every bit is put back.
+    """
+    plan = Plan(subject.name, seed, "fix", before=_places(report.findings))
+    now = report
+    with apply.Undo(subject.model) as undo:
+        for number in range(ROUNDS):
+            if not (due := _due(now.findings, unsafe=unsafe, is_first=number == 0)):
+                break
+            plan = _round(subject, plan, due, number)
+            now = check()
+        _refuse(report, now, unsafe=unsafe)
+        undo.forget()
+    left = [finding for finding in now.findings if finding.severity == "error"]
+    notes = tuple(f"{finding.code} remains: {_reason(finding)}" for finding in left)
+    return replace(plan, after=_places(now.findings), notes=plan.notes + notes)
+
+
+def _due(findings: Iterable[Finding], *, unsafe: bool, is_first: bool) -> list[Finding]:
+    """What is mended now: root causes first, and what hangs under them when it is still there after that.
+
+    A weight off its law is only a note by itself; where something is wrong it is the likeliest reason, and redrawn.
+    """
+    loud = [
+        finding
+        for finding in findings
+        if finding.severity in ("error", "warning") and _may_fix(finding, unsafe=unsafe)
+    ]
+    roots = [finding for finding in loud if finding.root is None] if is_first else loud
+    quiet = [finding for finding in findings if finding.severity == "info" and finding.code in _LAWS]
+    return [*(roots or loud), *quiet] if loud else []
+
+
+def _may_fix(finding: Finding, *, unsafe: bool) -> bool:
+    return finding.fix is not None and bool(finding.fix.scheme) and (finding.fix.is_safe or unsafe)
+
+
+def _reason(finding: Finding) -> str:
+    if finding.fix is None or not finding.fix.scheme:
+        return "no values would mend it" + (f"; {finding.fix.title}" if finding.fix else "")
+    return "its fix may overwrite values somebody meant; ask for unsafe fixes"
+
+
+def _refuse(before: Report, after: Report, *, unsafe: bool) -> None:
+    known = {(finding.code, finding.where) for finding in before.findings if finding.severity == "error"}
+    errors = [finding for finding in after.findings if finding.severity == "error"]
+    fresh = [finding for finding in errors if (finding.code, finding.where) not in known]
+    stuck = [finding for finding in errors if _may_fix(finding, unsafe=unsafe) and finding.root is None]
+    for finding, what in (*((each, "appeared") for each in fresh), *((each, "remained") for each in stuck)):
+        raise IncompleteError(
+            f"fix: {finding.code} {finding.name} at {', '.join(finding.where[:2]) or 'the model'} {what} after the "
+            "fixes; all weights were put back"
+        )
+
+
+def _places(findings: Iterable[Finding]) -> tuple[str, ...]:
+    return tuple(
+        f"{finding.code} {', '.join(finding.where[:3])}" for finding in findings if finding.severity != "info"
+    )
+
+
+def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Plan:
+    """Draw and set what is due, once each; then calibrate what was drawn, or everything where that is the fix."""
+    seen = capture(subject)
+    found = planning.layout(seen)
+    places = {name for finding in due for name in _named(finding, seen)}
+    meant = [each for each in idioms.accepted(seen, Limits()) if not places.intersection(each.where)]
+    lawful = {entry.name: entry for entry in planning.entries(found, meant, ())}
+    chosen = {entry.name: entry for finding in due for entry in _entries(finding, seen, lawful)}
+    made = tuple(_again(entry, number) for entry in chosen.values())
+    step = Plan(plan.model, plan.seed, plan.scheme, entries=made)
+    inputs = [tensor for _, tensor in subject.named_inputs() if tensor.is_floating_point()]
+    apply.draw(subject.model, step, inputs[0] if inputs else None)
+    is_all = any(finding.fix is not None and finding.fix.scheme == _CALIBRATE for finding in due)
+    targets = planning.targets(found, lawful.values() if is_all else made)
+    done = apply.calibrated(subject.model, step, lambda: _run(subject), targets)
+    kept = tuple(entry for entry in plan.entries if entry.name not in chosen)
+    return replace(
+        plan,
+        entries=kept + done.entries,
+        scalings=plan.scalings + done.scalings,
+        skipped=plan.skipped + done.skipped,
+        forwards=plan.forwards + done.forwards,
+    )
+
+
+def _again(entry: Entry, number: int) -> Entry:
+    """Every round draws from streams of its own: the same numbers would be as wrong as before."""
+    return replace(entry, seed_key=f"{entry.seed_key}#fix{number}") if entry.seed_key else entry
+
+
+def _named(finding: Finding, seen: Trace) -> list[str]:
+    """Parameters that the fix writes: those named, or all of a module that is named."""
+    assert finding.fix is not None
+    own = [finding.fix.parameter] if finding.fix.parameter else []
+    if finding.code in _ONE_FACTOR or finding.fix.scheme in (*_SET, "zero-row", "identity", "kinks"):
+        return own or list(finding.where[:1])
+    names = {fact.name for fact in seen.parameters}
+    inside = [
+        fact.name
+        for place in finding.where
+        if place not in names
+        for fact in seen.parameters
+        if fact.name.startswith(f"{place}.")
+    ]
+    return list(dict.fromkeys([*own, *(name for name in finding.where if name in names), *inside]))
+
+
+def _entries(finding: Finding, seen: Trace, lawful: dict[str, Entry]) -> list[Entry]:
+    assert finding.fix is not None
+    scheme, why = finding.fix.scheme, f"{finding.code}: {finding.fix.title}"
+    made: list[Entry] = []
+    if scheme == _CALIBRATE:
+        return made
+    for name in _named(finding, seen):
+        entry = lawful.get(name)
+        if scheme in _SET:
+            entry = Entry(name, "set", "bias", why, value=_SET[scheme])
+        elif scheme == "zero-row":
+            row = int(finding.fix.arguments.get("row", 0))
+            entry = Entry(name, "set", "table", why, "rows", values=((row, row + 1, 0.0),))
+        elif scheme == "kinks":
+            entry = Entry(name, "set", "bias", why, "kinks", seed_key=name)
+        elif entry is None or entry.action not in ("drawn", "set"):
+            continue
+        elif scheme in ("orthogonal", "siren") and entry.action == "drawn":
+            entry = replace(entry, scheme=scheme)
+        made.append(replace(entry, why=why))
+    return made
+
+
+def _run(subject: Subject) -> Any:
+    with preserved_randomness():
+        seed_everything(subject.seed)
+        return subject.model(*subject.args, **subject.kwargs)

@@ -1,0 +1,181 @@
+"""Laws without a batch: from the modules of torch alone. What stands outside them is listed, not guessed."""
+
+import fnmatch
+import math
+from collections.abc import Iterable, Iterator
+
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
+
+from stepzero.core.plan import Entry
+from stepzero.measure import fans
+from stepzero.measure.gain import gain_of
+from stepzero.probe import tree
+
+_Norms = (
+    nn.modules.batchnorm._NormBase,  # noqa: SLF001 - the public classes of this family have no public parent
+    nn.LayerNorm,
+    nn.GroupNorm,
+    nn.RMSNorm,
+)
+_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+_UNKNOWN = "no batch was given, and its module is none of those whose layout torch defines"
+
+
+def entries(model: nn.Module, keep: Iterable[str]) -> tuple[Entry, ...]:
+    """One entry for every parameter and buffer, tied ones under their first name."""
+    globs, gains, names = tuple(keep), _gains(model), _aliases(model)
+    planned: dict[str, Entry] = {}
+    for path, module in tree.modules(model):
+        prefix = f"{path}." if path else ""
+        known = dict(_laws(module, gains.get(path, (1.0, "nothing known"))))
+        for name, tensor in module._parameters.items():
+            if tensor is None or (first := names[id(tensor)][0]) in planned:
+                continue
+            entry = _stopped(prefix + name, tensor, globs) or known.get(name) or Entry(name, "skipped", why=_UNKNOWN)
+            planned[first] = _named(entry, first, tuple(names[id(tensor)][1:]))
+    return (*planned.values(), *_buffers(model))
+
+
+def _named(entry: Entry, name: str, aliases: tuple[str, ...]) -> Entry:
+    return Entry(
+        name, entry.action, entry.role, entry.why, entry.scheme, entry.source, entry.fan_in, entry.fan_out, entry.gain,
+        entry.std, entry.value, entry.values, entry.blocks, name if entry.scheme else "", aliases,
+    )  # fmt: skip
+
+
+def _aliases(model: nn.Module) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for name, tensor in tree.parameters(model):
+        found.setdefault(id(tensor), []).append(name)
+    return found
+
+
+def _stopped(name: str, tensor: Tensor, keep: tuple[str, ...]) -> Entry | None:
+    if glob := next((each for each in keep if fnmatch.fnmatchcase(name, each)), None):
+        return Entry(name, "kept", why=f"asked for by keep={glob!r}")
+    if not tensor.requires_grad:
+        return Entry(name, "kept", why="frozen: it takes no gradient")
+    if isinstance(tensor, UninitializedParameter):
+        return Entry(name, "skipped", why="it holds no memory (lazy): run one batch first")
+    return None
+
+
+def _gains(model: nn.Module) -> dict[str, tuple[float, str]]:
+    """By path: the gain of the activation module that stands before it in its `nn.Sequential`."""
+    found: dict[str, tuple[float, str]] = {}
+    for path, module in tree.modules(model):
+        if not isinstance(module, nn.Sequential):
+            continue
+        gain = (1.0, "nothing known")
+        for name, child in module.named_children():
+            found[f"{path}.{name}" if path else name] = gain
+            if (own := _activation(child)) is not None:
+                gain = (own, type(child).__name__)
+            elif not isinstance(child, nn.Dropout | nn.Flatten | nn.MaxPool2d | nn.AvgPool2d | nn.Identity):
+                gain = (1.0, type(child).__name__)
+    return found
+
+
+_ACTIVATIONS = {
+    nn.ReLU: "relu", nn.LeakyReLU: "leaky_relu", nn.Tanh: "tanh", nn.Sigmoid: "sigmoid", nn.GELU: "gelu",
+    nn.SiLU: "silu", nn.Mish: "mish", nn.ELU: "elu", nn.SELU: "selu", nn.CELU: "celu", nn.ReLU6: "relu6",
+    nn.Hardswish: "hardswish", nn.Hardtanh: "hardtanh", nn.Softplus: "softplus", nn.Softsign: "softsign",
+}  # fmt: skip
+
+
+def _activation(module: nn.Module) -> float | None:
+    name = _ACTIVATIONS.get(type(module))
+    slope = {"negative_slope": module.negative_slope} if isinstance(module, nn.LeakyReLU) else {}
+    return gain_of(name, slope) if name else None
+
+
+def _drawn(fan: tuple[float, float], gain: float, why: str, role: str = "weight", blocks: int = 1) -> Entry:
+    scheme = "orthogonal" if role == "recurrent" else "lecun" if gain == 1.0 else "he"
+    return Entry("", "drawn", role, why, scheme, "", fan[0], fan[1], gain, gain / math.sqrt(fan[0]), blocks=blocks)
+
+
+def _zero(why: str = "the weights already tell the units apart") -> Entry:
+    return Entry("", "set", "bias", why, value=0.0)
+
+
+def _laws(module: nn.Module, fed: tuple[float, str]) -> Iterator[tuple[str, Entry]]:
+    gain, source = fed
+    why = f"fed by {source}"
+    if isinstance(module, _Norms):
+        yield "weight", Entry("", "set", "gain", "a norm starts as the identity", value=1.0)
+        yield "bias", Entry("", "set", "shift", "a norm starts as the identity", value=0.0)
+    elif isinstance(module, nn.Embedding | nn.EmbeddingBag):
+        row = module.padding_idx
+        rows = ((row, row + 1, 0.0),) if row is not None else ()
+        yield (
+            "weight",
+            Entry(
+                "", "drawn", "table", "a lookup: one row is one output", "embedding", fan_in=1.0,
+                gain=1.0, std=1.0, values=rows,
+            ),
+        )  # fmt: skip
+    elif isinstance(module, nn.RNNBase | nn.RNNCellBase):
+        yield from _recurrent(module)
+    elif isinstance(module, nn.MultiheadAttention):
+        yield from _attention(module)
+    elif (fan := _fans(module)) is not None:
+        yield "weight", _drawn(fan, gain, why)
+        yield "bias", _zero()
+
+
+def _fans(module: nn.Module) -> tuple[float, float] | None:
+    if isinstance(module, nn.Linear):
+        return fans.linear_fans(module.out_features, module.in_features)
+    if isinstance(module, _CONVS):
+        return fans.convolution_fans(module.weight.shape, module.groups, module.stride)
+    if isinstance(module, _TRANSPOSED):
+        return fans.transposed_convolution_fans(module.weight.shape, module.groups, module.stride)
+    if isinstance(module, nn.Bilinear):
+        return float(module.in1_features * module.in2_features), float(module.out_features * module.in2_features)
+    if type(module).__name__ == "Conv1D" and isinstance(getattr(module, "nf", None), int):
+        return float(module.nx), float(module.nf)  # as transformers stores it: [in, out]
+    return None
+
+
+def _recurrent(module: nn.Module) -> Iterator[tuple[str, Entry]]:
+    is_lstm = "LSTM" in type(module).__name__
+    gates = 4 if is_lstm else 3 if "GRU" in type(module).__name__ else 1
+    for name, tensor in module.named_parameters(recurse=False):
+        if tensor.dim() == 1:
+            size = len(tensor) // gates
+            opens = is_lstm and "_ih" in name
+            entry = Entry(
+                "", "set", "bias", "the forget gate starts open" if opens else "it adds to the other bias", value=0.0,
+                values=((size, 2 * size, 1.0),) if opens else (),
+            )  # fmt: skip
+        else:
+            blocks = 1 if "_hr" in name else gates
+            role = "recurrent" if "_hh" in name else "weight"
+            entry = _drawn((float(tensor.shape[1]), tensor.shape[0] / blocks), 1.0, "gate by gate", role, blocks)
+        yield name, entry
+
+
+def _attention(module: nn.MultiheadAttention) -> Iterator[tuple[str, Entry]]:
+    for name, tensor in module.named_parameters(recurse=False):
+        if tensor.dim() == 2:
+            blocks = 3 if name == "in_proj_weight" else 1
+            fan = (float(tensor.shape[1]), tensor.shape[0] / blocks)
+            yield name, _drawn(fan, 1.0, "q, k and v each by its own law", blocks=blocks)
+        else:
+            yield name, _zero()
+
+
+def _buffers(model: nn.Module) -> Iterator[Entry]:
+    for name, _ in tree.once(tree.buffers(model)):
+        yield buffer_entry(name)
+
+
+def buffer_entry(name: str) -> Entry:
+    """Running statistics start anew with the weights; everything else is its module's own."""
+    last = name.rpartition(".")[2]
+    if last in ("running_mean", "running_var", "num_batches_tracked"):
+        why = "statistics of activations that the old weights made"
+        return Entry(name, "set", "buffer", why, value=1.0 if last == "running_var" else 0.0)
+    return Entry(name, "kept", "buffer", "it belongs to its module, which wrote it")

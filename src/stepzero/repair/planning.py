@@ -1,0 +1,248 @@
+"""From a Trace to a Plan: the law of every parameter, told from the operations that read it, never from its shape.
+
+Legend: L residual additions on one stream, n true fan-in, g gain of the activation that feeds a layer.
+"""
+
+import fnmatch
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from stepzero.core.outcome import Accepted
+from stepzero.core.plan import Entry
+from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
+from stepzero.measure.uses import live_inputs, readings, weight_use
+from stepzero.probe.vocabulary import RECURRENT
+from stepzero.repair.calibrate import Target
+from stepzero.repair.offline import buffer_entry
+
+HEAD_STD = 0.3
+"""Logits of this size cost sigma^2 / 2 = 0.045 nats above the best constant guess (He et al. notes, section 5)."""
+_PASSES = ("view", "dropout", "pool", "join")
+_JOINS = ("residual", "projection-residual")
+_DRAWN = 3.0
+"""A bias of this many times the size of a drawn one was written on purpose."""
+_HARMLESS = frozenset(["tied weights", "padding row"])
+"""Idioms that do not say that the values are meant."""
+_STEPS = 8
+"""How far to look back along a chain of operations: a bias, dropout and a few views lie in between."""
+_LOW_DIMENSIONS = 3
+"""Up to this many inputs the kinks of ReLU units with zero biases all lie in one point."""
+_KINKED = frozenset(["relu", "leaky_relu", "elu", "selu", "celu"])
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the graph says that no single use does."""
+
+    trace: Trace
+    read: dict[str, list[tuple[Operation, ParameterUse]]]
+    ends: dict[str, int]
+    """Parameter at the end of a residual branch: how many branches its stream has."""
+
+
+def layout(trace: Trace) -> Layout:
+    """Read the residual structure once."""
+    return Layout(trace, readings(trace), _branch_ends(trace))
+
+
+def entries(found: Layout, accepted: Iterable[Accepted], keep: Iterable[str]) -> tuple[Entry, ...]:
+    """One entry for every parameter and buffer, in the order of the Trace."""
+    meant = {name: each for each in accepted if each.idiom not in _HARMLESS for name in each.where}
+    globs = tuple(keep)
+    parameters = tuple(_parameter(found, fact, meant.get(fact.name), globs) for fact in found.trace.parameters)
+    return parameters + tuple(buffer_entry(fact.name) for fact in found.trace.buffers)
+
+
+def targets(found: Layout, planned: Iterable[Entry]) -> dict[str, Target]:
+    """Which drawn weights are calibrated on the batch, and to what."""
+    wanted: dict[str, Target] = {}
+    for entry in planned:
+        uses = _readings(found, entry.name, entry.aliases)
+        if entry.action != "drawn" or entry.role in ("table", "recurrent") or any(use.is_derived for _, use in uses):
+            continue
+        if any(operation.name in RECURRENT for operation, _ in uses):
+            continue  # its result adds to that of the recurrent weight, inside one operation
+        if not uses or any(operation.consumer == "norm" for operation, _ in uses):
+            continue  # the norm behind it takes its scale away
+        if any(use.slot not in ("weight", "bias") for _, use in uses):
+            continue  # tied to an embedding, which decides
+        if entry.role == "branch end":
+            wanted[entry.name] = Target(joins=found.ends[entry.name])
+        else:
+            wanted[entry.name] = Target(HEAD_STD if entry.role == "head" else 1.0)
+    return wanted
+
+
+def _readings(found: Layout, name: str, aliases: Iterable[str]) -> list[tuple[Operation, ParameterUse]]:
+    return [each for key in (name, *aliases) for each in found.read.get(key, [])]
+
+
+def _parameter(found: Layout, fact: TensorFact, meant: Accepted | None, keep: tuple[str, ...]) -> Entry:
+    uses = _readings(found, fact.name, fact.aliases)
+    if why := _kept(found, fact, meant, keep):
+        return Entry(fact.name, "kept", why=why, aliases=fact.aliases)
+    if fact.state not in ("ready", "sharded"):
+        return Entry(fact.name, "skipped", why=f"it holds no memory ({fact.state})", aliases=fact.aliases)
+    if not uses:
+        return Entry(fact.name, "skipped", why="no operation of the pass read it", aliases=fact.aliases)
+    slots = {use.slot for _, use in uses}
+    if any(use.is_derived and use.slot != "table" for _, use in uses):
+        why = "another value is computed from it before it is used, and its scale cannot be told from that"
+        return Entry(fact.name, "skipped", "operand", why, aliases=fact.aliases)
+    for slot, made in (("table", _table), ("recurrent", _recurrent), ("weight", _weight)):
+        if slot in slots:
+            return made(found, fact, [each for each in uses if each[1].slot == slot])
+    if "bias" in slots:
+        return _bias(found, fact, uses)
+    is_norm = all(operation.kind == "norm" for operation, _ in uses)
+    if is_norm and slots <= {"gain", "shift"}:
+        return _norm(found, fact, slots.pop())
+    why = "a raw parameter in arithmetic: its value may mean something"
+    return Entry(fact.name, "kept", "operand", why, aliases=fact.aliases)
+
+
+def _norm(found: Layout, fact: TensorFact, slot: str) -> Entry:
+    value, why = (1.0 if slot == "gain" else 0.0), "a norm starts as the identity"
+    if slot == "gain" and (number := found.ends.get(fact.name)):
+        value = number**-0.5
+        why = f"last norm of one of {number} residual branches that share one stream: it carries their factor"
+    return Entry(fact.name, "set", slot, why, value=value, aliases=fact.aliases)
+
+
+def _kept(found: Layout, fact: TensorFact, meant: Accepted | None, keep: tuple[str, ...]) -> str:
+    names = (fact.name, *fact.aliases)
+    if glob := next((each for each in keep if any(fnmatch.fnmatchcase(name, each) for name in names)), None):
+        return f"asked for by keep={glob!r}"
+    if not fact.requires_grad:
+        return "frozen: it takes no gradient"
+    if meant is None or (meant.idiom == "prior bias" and not _is_chosen(found, fact)):
+        return ""
+    return f"{meant.idiom}: {meant.why}"
+
+
+def _is_chosen(found: Layout, fact: TensorFact) -> bool:
+    """Whether a bias is larger than torch's own draw from U(-1/sqrt n, 1/sqrt n), which now and then helps by luck."""
+    uses = [use for operation, _ in _readings(found, fact.name, fact.aliases) for use in operation.uses]
+    fan_in = max((use.fan_in or 0.0 for use in uses), default=0.0)
+    return fact.rms > _DRAWN * math.sqrt(1 / (3 * max(1.0, fan_in)))
+
+
+def _weight(found: Layout, fact: TensorFact, uses: list[tuple[Operation, ParameterUse]]) -> Entry:
+    operation, use = uses[0]
+    gain, fed = _gain(found.trace, operation)
+    fan_in = use.fan_in or float(use.shape[-1] or 1)
+    role, why, scheme = "weight", f"fed by {fed}", "he" if gain != 1.0 else "lecun"
+    if operation.role == "head":
+        role, gain, why = "head", gain * HEAD_STD, f"{why}; the first guess should be near the best constant one"
+    elif fact.name in found.ends:
+        number = found.ends[fact.name]
+        role, gain = "branch end", gain / math.sqrt(number)
+        why = f"{why}; last weight of one of {number} residual branches that share one stream"
+    return Entry(
+        fact.name, "drawn", role, why, scheme, "1502.01852" if scheme == "he" else "LeCun et al. 1998",
+        fan_in=fan_in, fan_out=use.fan_out, gain=gain, std=gain / math.sqrt(fan_in), blocks=use.blocks,
+        seed_key=fact.name, aliases=fact.aliases,
+    )  # fmt: skip
+
+
+def _recurrent(_: Layout, fact: TensorFact, uses: list[tuple[Operation, ParameterUse]]) -> Entry:
+    use = uses[0][1]
+    fan_in = use.fan_in or float(use.shape[-1])
+    return Entry(
+        fact.name, "drawn", "recurrent", "a map that is applied at every step: orthogonal, gate by gate", "orthogonal",
+        "1312.6120", fan_in=fan_in, fan_out=use.fan_out, gain=1.0, std=1 / math.sqrt(fan_in), blocks=use.blocks,
+        seed_key=fact.name, aliases=fact.aliases,
+    )  # fmt: skip
+
+
+def _table(found: Layout, fact: TensorFact, uses: list[tuple[Operation, ParameterUse]]) -> Entry:
+    operation = uses[0][0]
+    width = fact.shape[-1] if fact.shape else 1
+    is_tied = any(use.slot == "weight" for _, use in _readings(found, fact.name, fact.aliases))
+    is_stream = any(name in _JOINS for name in (reader.role for reader in _reached(found.trace, operation)))
+    std = width**-0.5 if is_tied or is_stream or operation.kind == "add" else 1.0
+    reason = "tied to the head" if is_tied else "start of a residual stream" if std != 1.0 else "feeds a layer directly"
+    padding = operation.attributes.get("padding_idx")
+    row = padding % fact.shape[0] if isinstance(padding, int) and padding > -fact.shape[0] - 1 else None
+    return Entry(
+        fact.name, "drawn", "table", f"{reason}: standard deviation {std:.3g}", "embedding", "", fan_in=1.0, gain=std,
+        std=std, values=((row, row + 1, 0.0),) if row is not None else (), seed_key=fact.name, aliases=fact.aliases,
+    )  # fmt: skip
+
+
+def _reached(trace: Trace, operation: Operation) -> list[Operation]:
+    graph = Graph(trace)
+    return [trace.operations[index] for index in sorted(graph.downstream({operation.index}))]
+
+
+def _bias(found: Layout, fact: TensorFact, uses: list[tuple[Operation, ParameterUse]]) -> Entry:
+    operation, use = uses[0]
+    if operation.name in ("lstm", "lstm_cell") and use.blocks > 1:
+        size = fact.shape[0] // use.blocks
+        first = [each.parameter for each in operation.uses if each.slot == "bias"]
+        if fact.name in first[::2]:  # of the two biases that add up, the one of the input
+            why = "the forget gate starts open; the other of the two biases that add up stays 0"
+            return Entry(fact.name, "set", "bias", why, value=0.0, values=((size, 2 * size, 1.0),),
+                         source="Jozefowicz et al. 2015", aliases=fact.aliases)  # fmt: skip
+    weight = next((each for each in operation.uses if each.slot == "weight"), None)
+    consumer = found.trace.operations[operation.consumer_index] if operation.consumer_index is not None else None
+    if (
+        weight is not None
+        and consumer is not None
+        and consumer.name in _KINKED
+        and (weight.fan_in or math.inf) <= _LOW_DIMENSIONS
+        and any(found.trace.operations[index].name == "input" for index in operation.inputs)
+    ):
+        why = (
+            f"a ReLU of {weight.fan_in:.0f} inputs: each unit's kink is put on a sample, or all would lie in one point"
+        )
+        return Entry(fact.name, "set", "bias", why, "kinks", seed_key=fact.name, aliases=fact.aliases)
+    why = "the weights already tell the units apart, and the variances hold exactly"
+    return Entry(fact.name, "set", "bias", why, value=0.0, aliases=fact.aliases)
+
+
+def _gain(trace: Trace, operation: Operation) -> tuple[float, str]:
+    """Gain of the activation that feeds the operation, and words for what does."""
+    for _ in range(_STEPS):
+        sources = live_inputs(trace, operation)
+        if not sources:
+            return 1.0, "the batch"
+        operation = sources[0]
+        if operation.kind == "activation":
+            return operation.gain or 1.0, operation.name
+        if operation.name == "input":
+            return 1.0, "the batch"
+        if operation.kind not in _PASSES:
+            return 1.0, f"a {operation.role or operation.kind}"
+    return 1.0, "a view"
+
+
+def _branch_ends(trace: Trace) -> dict[str, int]:
+    """The last weight of each residual branch, and the number of additions on its stream."""
+    graph = Graph(trace)
+    adds = [operation for operation in trace.operations if operation.role in _JOINS and not operation.in_loss]
+    places = {add.index for add in adds}
+    near = {add.index: (graph.upstream({add.index}) | graph.downstream({add.index})) & places for add in adds}
+    ends: dict[str, int] = {}
+    for add in adds:
+        sources = sorted(live_inputs(trace, add), key=lambda source: source.index)
+        if add.role == "residual" and len(sources) == 2 and (name := _last_weight(trace, sources[1])):
+            ends.setdefault(name, len(near[add.index]))
+    return ends
+
+
+def _last_weight(trace: Trace, operation: Operation) -> str | None:
+    """The weight or norm gain behind which nothing but linear passes, biases and factors stands."""
+    for _ in range(_STEPS):
+        if operation.kind == "norm":
+            return next((use.parameter for use in operation.uses if use.slot == "gain"), None)
+        if operation.kind == "weighted":
+            use = weight_use(operation)
+            return use.parameter if use is not None and use.slot == "weight" else None
+        sources = live_inputs(trace, operation)
+        is_passed = operation.kind in _PASSES or operation.role in ("bias", "scale") or operation.kind == "multiply"
+        if not is_passed or len(sources) != 1:
+            return None
+        operation = sources[0]
+    return None
