@@ -6,8 +6,10 @@ The public door. Importing it does not import torch; the first use of a name tha
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from stepzero.core.version import VERSION
+
 if TYPE_CHECKING:
-    from stepzero.api import check, fix_, init_, trace
+    from stepzero.api import check, fix_, trace
     from stepzero.core.errors import (
         BatchError,
         ConfigError,
@@ -22,8 +24,9 @@ if TYPE_CHECKING:
     from stepzero.core.plan import Plan
     from stepzero.core.trace import Trace
     from stepzero.probe.subject import Batch
+    from stepzero.repair.initialise import init_
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     "Batch": "stepzero.probe.subject",

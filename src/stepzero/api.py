@@ -8,7 +8,6 @@ from typing import Any
 
 from torch import nn
 
-import stepzero
 from stepzero import rules
 from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.core.finding import RANK, Finding
@@ -17,6 +16,7 @@ from stepzero.core.outcome import Accepted, Coverage, NotChecked, Report
 from stepzero.core.plan import Plan
 from stepzero.core.rule import NotJudged, Rule
 from stepzero.core.trace import UNREGISTERED, Trace
+from stepzero.core.version import VERSION
 from stepzero.measure import idioms, suspicion
 from stepzero.measure.layers import layer_table
 from stepzero.probe.build import build
@@ -28,7 +28,6 @@ from stepzero.probe.subject import Subject, subject_of
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
 from stepzero.repair.fix import fix
-from stepzero.repair.initialise import init_
 from stepzero.rules.causes import attribute, candidates
 
 Progress = Callable[[str], None] | None
@@ -330,7 +329,7 @@ def _report(
         seed=observed.seed,
         num_parameters=sum(fact.numel for fact in observed.parameters),
         versions={
-            "stepzero": stepzero.__version__,
+            "stepzero": VERSION,
             "torch": observed.torch,
             "python": platform.python_version(),
         },

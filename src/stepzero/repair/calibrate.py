@@ -213,7 +213,7 @@ class _Pass(TorchFunctionMode):
     def _joined(self, args: Any) -> Any:
         """A residual addition: the branch is given its share of the stream's variance."""
         for place, other in ((0, 1), (1, 0)):
-            branch = args[place] if len(args) > 1 else None
+            branch: Any = args[place] if len(args) > 1 else None
             tag = getattr(branch, _TAG, None)
             if tag is None or not isinstance(args[other], Tensor) or getattr(args[other], _TAG, None) is not None:
                 continue

@@ -3,6 +3,7 @@
 import fnmatch
 import math
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
@@ -135,7 +136,8 @@ def _fans(module: nn.Module) -> tuple[float, float] | None:
     if isinstance(module, nn.Bilinear):
         return float(module.in1_features * module.in2_features), float(module.out_features * module.in2_features)
     if type(module).__name__ == "Conv1D" and isinstance(getattr(module, "nf", None), int):
-        return float(module.nx), float(module.nf)  # as transformers stores it: [in, out]
+        weight: Any = module.weight
+        return float(weight.shape[0]), float(weight.shape[1])  # as transformers stores it: [in, out]
     return None
 
 

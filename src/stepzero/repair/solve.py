@@ -44,7 +44,7 @@ def moments(output: Tensor, bias: Tensor | None, axis: int) -> Moments:
     square = _square(wide)
     sums = torch.stack([means_C, bias.to(wide.dtype).reshape(-1), torch.ones_like(means_C)]).double()
     # Gram matrix of channel means, bias and ones: every mean over channels that is needed, read back at once.
-    (mm, mb, m), (_, bb, b), _ = (sums @ sums.T / bias.numel()).tolist()
+    (_, mb, m), (_, bb, b), _ = (sums @ sums.T / bias.numel()).tolist()
     product = square - 2 * mb + bb - (m - b) ** 2
     if product < (1 - _CANCELS) * square:
         return _exactly(output.double(), bias.double(), axis)
