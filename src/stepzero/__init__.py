@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from stepzero import schemes
     from stepzero.api import check, trace
     from stepzero.core.errors import (
         BatchError,
@@ -38,6 +39,7 @@ _HOMES = {
     "TargetError": "stepzero.core.errors",
     "Trace": "stepzero.core.trace",
     "check": "stepzero.api",
+    "schemes": "stepzero",
     "trace": "stepzero.api",
 }
 
@@ -55,6 +57,7 @@ __all__ = [
     "TargetError",
     "Trace",
     "check",
+    "schemes",
     "trace",
 ]
 
@@ -64,7 +67,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'stepzero' has no attribute {name!r}; it has: {', '.join(__all__)}")
-    value = getattr(importlib.import_module(home), name)
+    is_module = home == __name__
+    value = importlib.import_module(f"{home}.{name}") if is_module else getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
 
