@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stepzero.core.version import VERSION
 
 if TYPE_CHECKING:
+    from stepzero import schemes
     from stepzero.api import check, fix_, trace
     from stepzero.core.errors import (
         BatchError,
@@ -45,6 +46,7 @@ _HOMES = {
     "check": "stepzero.api",
     "fix_": "stepzero.api",
     "init_": "stepzero.repair.initialise",
+    "schemes": "stepzero",
     "trace": "stepzero.api",
 }
 
@@ -65,6 +67,7 @@ __all__ = [
     "check",
     "fix_",
     "init_",
+    "schemes",
     "trace",
 ]
 
@@ -74,7 +77,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'stepzero' has no attribute {name!r}; it has: {', '.join(__all__)}")
-    value = getattr(importlib.import_module(home), name)
+    is_module = home == __name__
+    value = importlib.import_module(f"{home}.{name}") if is_module else getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
 
