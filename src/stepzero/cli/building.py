@@ -32,8 +32,8 @@ def built(text: str, *, batch: str | None, loss: str | None, seed: int) -> Built
 
     arguments, sys.argv = sys.argv, [text]
     try:
-        found = target.resolve(text, batch=batch, loss=loss, seed=seed)
         with preserved_randomness():
+            found = target.resolve(text, batch=batch, loss=loss, seed=seed)
             seed_everything(seed)
             made = found.subject() if _is_factory(found.subject) else found.subject
         model, own_batch, own_loss = parts(made)

@@ -26,7 +26,7 @@ def render(plan: Plan, *, width: int = 100, color: bool = False, verbose: bool =
     for name, why in plan.skipped:
         lines += wrap(f"not calibrated: {clean(name)}: {why}", width, "    ", "  ")
     lines += [line for note in plan.notes for line in wrap(f"note: {clean(note)}", width, "    ", "  ")]
-    return "\n".join([*lines, _total(plan)]) + "\n"
+    return "\n".join([*lines, *wrap(_total(plan), width)]) + "\n"
 
 
 def _found(plan: Plan, width: int, paint: Paint) -> Iterator[str]:
