@@ -10,7 +10,7 @@ from stepzero.core.version import VERSION
 
 if TYPE_CHECKING:
     from stepzero import schemes
-    from stepzero.api import check, fix_, trace
+    from stepzero.api import check, fans, fix_, trace
     from stepzero.core.errors import (
         BatchError,
         ConfigError,
@@ -44,6 +44,7 @@ _HOMES = {
     "TargetError": "stepzero.core.errors",
     "Trace": "stepzero.core.trace",
     "check": "stepzero.api",
+    "fans": "stepzero.api",
     "fix_": "stepzero.api",
     "init_": "stepzero.repair.initialise",
     "schemes": "stepzero",
@@ -65,6 +66,7 @@ __all__ = [
     "TargetError",
     "Trace",
     "check",
+    "fans",
     "fix_",
     "init_",
     "schemes",

@@ -26,12 +26,12 @@ class Start(cst.CSTTransformer):
         self._inside.append(node.name.value)
         return True
 
-    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:  # noqa: ARG002, N802
+    def leave_ClassDef(self, original_node: cst.ClassDef, updated_node: cst.ClassDef) -> cst.ClassDef:  # noqa: ARG002, N802 - as above
         """Leave."""
         self._inside.pop()
         return updated_node
 
-    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:  # noqa: ARG002, N802
+    def leave_FunctionDef(self, original_node: cst.FunctionDef, updated_node: cst.FunctionDef) -> cst.FunctionDef:  # noqa: ARG002, N802 - as above
         """Add the call to the class's ``__init__``."""
         path = tuple(self._inside)
         self._inside.pop()
@@ -41,7 +41,7 @@ class Start(cst.CSTTransformer):
         call = cst.parse_statement(f"{_CALL}(self)")
         return updated_node.with_changes(body=updated_node.body.with_changes(body=[*updated_node.body.body, call]))
 
-    def leave_Return(self, original_node: cst.Return, updated_node: cst.Return) -> cst.Return:  # noqa: ARG002, N802
+    def leave_Return(self, original_node: cst.Return, updated_node: cst.Return) -> cst.Return:  # noqa: ARG002, N802 - as above
         """Wrap the model, alone or first of a tuple."""
         if self._inside != [self._name] or updated_node.value is None:
             return updated_node
