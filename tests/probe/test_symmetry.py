@@ -470,20 +470,24 @@ def test_channels_that_differ_by_a_bias_which_the_norm_takes_off():
     assert units(by_level(found(model, batch))["twins"], "0.weight") == [(2, 5)]
 
 
-@pytest.mark.xfail(strict=True, reason="of a recurrent call only the last layer's hidden units are compared")
-def test_copies_in_the_first_of_two_recurrent_layers():
-    lstm = nn.LSTM(6, 8, 2, batch_first=True)
+@pytest.mark.parametrize(("kind", "gates_of"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+def test_copies_in_the_first_of_two_recurrent_layers(kind, gates_of):
+    lstm = kind(6, 8, 2, batch_first=True)
     model = Net(lambda self, x: self.head(self.lstm(x)[0][:, -1]), lstm=lstm, head=nn.Linear(8, 3))
     with torch.no_grad():
         for each in (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0):
-            gates = each.unflatten(0, (4, 8))
+            gates = each.unflatten(0, (gates_of, 8))
             gates[:, 6] = gates[:, 2]
         for each in (lstm.weight_hh_l0, lstm.weight_ih_l1):
             each[:, 6] = each[:, 2]
     batch = seeded(6, 5, 6)
     moved = trained(model, batch, square, ADAM).lstm.weight_ih_l0
     assert float((moved[6] - moved[2]).detach().abs().max()) < 1e-12
-    assert units(by_level(found(model, batch))["twins"], "lstm.weight_ih_l0") == [(2, 6)]
+    fact = found(model, batch)
+    assert units(by_level(fact)["twins"], "lstm.weight_ih_l0") == [(2, 6)]
+    assert distinct(fact)["lstm.weight_ih_l1"] == 8
+    lstm.weight_ih_l1.data[0, 6] += 0.5
+    assert "twins" not in by_level(found(model, batch))
 
 
 # -- the model, and models that refuse ------------------------------------------------------------------------------

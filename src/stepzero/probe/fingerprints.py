@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from stepzero.core.trace import ParameterUse
 from stepzero.measure.redundancy import projector
-from stepzero.probe import units
+from stepzero.probe import stacked, units
 from stepzero.probe.capture import module_path
 from stepzero.probe.nodes import Record
 from stepzero.probe.recorder import Recorder
@@ -51,6 +51,13 @@ class UnitRecorder(Recorder):
         super().__init__(model, Guard(), Sampler(Ledger()))
         self.visits: list[Visit] = []
         self._call: tuple[Any, ...] = ()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one torch call; recurrent layers that one call stacks are run, and seen, one by one."""
+        if stacked.is_stacked(getattr(func, "__name__", ""), args):
+            with self:
+                return stacked.by_layer(func, args)
+        return super().__torch_function__(func, types, args, kwargs)
 
     def _record(self, spec: Spec, args: tuple[Any, ...], *rest: Any, **kwargs: Any) -> None:
         self._call = args
