@@ -461,13 +461,45 @@ def test_copies_whose_outputs_the_loss_treats_alike():
     assert by_level(found(model, X, regress))["twins"]
 
 
-@pytest.mark.xfail(strict=True, reason="responses are read in front of the norm, where a bias still tells units apart")
-def test_channels_that_differ_by_a_bias_which_the_norm_takes_off():
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm2d(6), nn.InstanceNorm2d(6), nn.GroupNorm(6, 6), nn.InstanceNorm2d(6, affine=True)]
+)
+def test_channels_that_differ_by_a_bias_which_the_norm_takes_off(norm):
     model, batch, _ = convolution()
+    model[1] = norm
     with torch.no_grad():
         model[0].bias[5] += 1
     assert gap(responses(trained(model, batch, square, ADAM), "1", batch), (2, 5)) < 1e-10
     assert units(by_level(found(model, batch))["twins"], "0.weight") == [(2, 5)]
+
+
+@pytest.mark.parametrize(
+    "norm", [nn.LayerNorm([6, 6, 6]), nn.GroupNorm(2, 6), nn.BatchNorm2d(6, track_running_stats=True)]
+)
+def test_a_bias_counts_in_front_of_a_norm_over_several_channels_or_where_others_read_it_too(norm):
+    model, batch, _ = convolution()
+    with torch.no_grad():
+        model[0].bias[5] += 1
+    model[1] = norm
+    if isinstance(norm, nn.BatchNorm2d):
+        head = copy.deepcopy(model)
+
+        def forward(self, x):
+            first = self.net[0](x)
+            return self.net[1:](first) + first.square().mean((2, 3))[:, :3]
+
+        model = Net(forward, net=head)
+    fact = found(model, batch)
+    assert "twins" not in by_level(fact)
+    assert (
+        gap(
+            responses(
+                trained(model, batch, square, ADAM), "1" if "1" in dict(model.named_modules()) else "net.1", batch
+            ),
+            (2, 5),
+        )
+        > 1e-6
+    )
 
 
 @pytest.mark.parametrize(("kind", "gates_of"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
