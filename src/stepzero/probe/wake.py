@@ -170,7 +170,8 @@ class _Probe:
         return law.mean + law.std * self._noise(start)
 
     def _noise(self, like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=self.generator, dtype=torch.float64).to(like.device)
+        dtype = torch.complex128 if like.is_complex() else torch.float64
+        return torch.randn(like.shape, generator=self.generator, dtype=dtype).to(like.device)
 
     @cached_property
     def _control(self) -> tuple[Sizes, bool]:
