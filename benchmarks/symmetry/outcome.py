@@ -16,6 +16,7 @@ not pass (`Outcome.is_steady`). What is not decided then is unclear.
 """
 
 import copy
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -38,8 +39,8 @@ CALM = 1e-11
 BEYOND = 1e3
 """Times the distance of the shadow from which a gap is none of rounding's doing."""
 HORIZONS = (1, 2, 3, 5, 7, 10, 20, 30, 50, 70, 100, 200, 300)
-FEW = 5
-"""Steps after which a relation that has not broken is kept: see `Outcome.broke`."""
+FEW = 7
+"""Steps after which a relation that has not broken is kept: no later break was seen where rounding had no say."""
 
 Responses = dict[str, Tensor]
 
@@ -107,8 +108,10 @@ def _rows(group: Group, seen: Responses) -> list[Tensor]:
 
 
 def _relative(differences: list[Tensor], rows: list[Tensor]) -> float:
-    scale = max(float(row.square().mean().sqrt()) for row in rows)
-    apart = max(float(each.square().mean().sqrt()) for each in differences)
+    """Largest rms of a difference over the largest of a row; NaN once training has overflowed."""
+    scale, apart = (float(torch.stack(each).square().mean(1).max().sqrt()) for each in (rows, differences))
+    if not math.isfinite(scale):
+        return math.nan
     return apart / scale if scale else 0.0
 
 

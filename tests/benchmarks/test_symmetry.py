@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -230,6 +231,15 @@ def test_twins_that_only_rounding_parts_stay() -> None:
     with torch.no_grad():
         repelled.fc.weight[0, 0] += 1e-3
     assert fates(made, [group], "sgd", steps=60)[0].fate == "part"
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e200])
+def test_an_overflow_is_no_agreement(value: float) -> None:
+    group = Group((("fc.weight", 0), ("fc.weight", 1)), (1.0, 1.0))
+    seen = {"fc.weight": torch.tensor([[value, 1.0], [value, 3.0]], dtype=torch.float64)}
+    assert math.isnan(gap(group, seen))
+    assert math.isnan(moved(group, seen, seen))
+    assert calm_until({0: 0.0, 1: 0.0, 2: moved(group, seen, seen), 3: 0.0}) == 1
 
 
 def test_real_breaks_come_at_once() -> None:
