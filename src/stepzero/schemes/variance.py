@@ -36,7 +36,7 @@ def lecun_(
         generator: Source of every draw.
         fan_in: n; read from ``[out, in, *kernel]`` when None.
         fan_out: m; likewise.
-        gain: g, or the activation whose exact gain it is.
+        gain: g, or the activation whose exact gain it is: the backward one with ``mode="out"``, else the forward one.
         mode: What the variance is divided by: n, m, (n + m) / 2 or sqrt(n m).
         distribution: ``normal``, ``uniform``, ``truncated`` (its deviation corrected) or ``orthogonal``.
         blocks: Equal blocks packed along the first axis, or their sizes, each with its own fans.
@@ -275,11 +275,13 @@ def edge_of_chaos(phi: Activation, *, square: float = 1.0) -> tuple[float, float
     """
     weight = activation_gain(phi, mode="out", square=square) ** 2
     bias = square - weight / activation_gain(phi, mode="in", square=square) ** 2
-    if bias < -1e-9 * square:  # rounding of the two integrals; ReLU has exactly 0
+    if abs(bias) < 1e-9 * square:  # rounding of the two integrals: ReLU has exactly 0
+        bias = 0.0
+    if bias < 0:
         raise ValueError(
-            f"{described(phi)} has no edge of chaos at q = {square:g}: the bias variance would be {bias:.3g}"
+            f"{described(phi)} has no edge of chaos at q = {square:g}: the variance of the biases would be {bias:.3g}"
         )
-    return math.sqrt(weight), math.sqrt(max(bias, 0.0))
+    return math.sqrt(weight), math.sqrt(bias)
 
 
 def edge_of_chaos_(
