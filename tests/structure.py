@@ -20,6 +20,7 @@ TESTED_BY: dict[str, str] = {
     "__main__.py": "tests/cli/test_main.py",
     "cli/__init__.py": "tests/cli/test_main.py",
     "rules/*/*": "tests/rules/test_contract.py",
+    "schemes/__init__.py": "tests/schemes/test_fills.py",
 }
 """Files (as a pattern) without a mirrored test file -> the test that covers them."""
 

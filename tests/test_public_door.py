@@ -1,6 +1,7 @@
 """The public door: what `import stepzero` promises."""
 
 import ast
+import inspect
 import subprocess
 import sys
 
@@ -32,8 +33,15 @@ def test_a_type_checker_sees_the_same_names():
 @pytest.mark.parametrize("name", stepzero.__all__)
 def test_every_name_is_there(name):
     value = getattr(stepzero, name)
-    assert value.__module__ == stepzero._HOMES[name], "the home is where the name is defined, not a stop on the way"
+    home = value.__name__.rpartition(".")[0] if inspect.ismodule(value) else value.__module__
+    assert home == stepzero._HOMES[name], "the home is where the name is defined, not a stop on the way"
     assert value.__doc__
+
+
+def test_schemes_come_on_first_use():
+    code = "import sys, stepzero as sz; m = sys.modules; print('torch' in m); sz.schemes.he_; print('torch' in m)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]
 
 
 def test_dir_shows_the_list():

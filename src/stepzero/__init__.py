@@ -6,8 +6,11 @@ The public door. Importing it does not import torch; the first use of a name tha
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from stepzero.core.version import VERSION
+
 if TYPE_CHECKING:
-    from stepzero.api import check, fix_, init_, trace
+    from stepzero import schemes
+    from stepzero.api import check, fans, fix_, trace
     from stepzero.core.errors import (
         BatchError,
         ConfigError,
@@ -22,8 +25,9 @@ if TYPE_CHECKING:
     from stepzero.core.plan import Plan
     from stepzero.core.trace import Trace
     from stepzero.probe.subject import Batch
+    from stepzero.repair.initialise import init_
 
-__version__ = "0.1.0"
+__version__ = VERSION
 
 _HOMES = {
     "Batch": "stepzero.probe.subject",
@@ -40,8 +44,10 @@ _HOMES = {
     "TargetError": "stepzero.core.errors",
     "Trace": "stepzero.core.trace",
     "check": "stepzero.api",
+    "fans": "stepzero.api",
     "fix_": "stepzero.api",
     "init_": "stepzero.repair.initialise",
+    "schemes": "stepzero",
     "trace": "stepzero.api",
 }
 
@@ -60,8 +66,10 @@ __all__ = [
     "TargetError",
     "Trace",
     "check",
+    "fans",
     "fix_",
     "init_",
+    "schemes",
     "trace",
 ]
 
@@ -71,7 +79,8 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'stepzero' has no attribute {name!r}; it has: {', '.join(__all__)}")
-    value = getattr(importlib.import_module(home), name)
+    is_module = home == __name__
+    value = importlib.import_module(f"{home}.{name}") if is_module else getattr(importlib.import_module(home), name)
     globals()[name] = value
     return value
 

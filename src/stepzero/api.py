@@ -8,27 +8,28 @@ from typing import Any
 
 from torch import nn
 
-import stepzero
 from stepzero import rules
 from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
-from stepzero.core.outcome import Accepted, Coverage, NotChecked, Report
-from stepzero.core.plan import Plan
+from stepzero.core.outcome import Accepted, NotChecked, Report
+from stepzero.core.plan import FanFact, Plan
 from stepzero.core.rule import NotJudged, Rule
-from stepzero.core.trace import UNREGISTERED, Trace
+from stepzero.core.trace import Trace
+from stepzero.core.version import VERSION
 from stepzero.measure import idioms, suspicion
+from stepzero.measure.coverage import coverage
 from stepzero.measure.layers import layer_table
 from stepzero.probe.build import build
 from stepzero.probe.capture import capture
 from stepzero.probe.counterfactual import redrawn
+from stepzero.probe.layouts import module_fans, traced_fans
 from stepzero.probe.optimizer import optimizer_fact
 from stepzero.probe.poison import poison
 from stepzero.probe.subject import Subject, subject_of
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
 from stepzero.repair.fix import fix
-from stepzero.repair.initialise import init_
 from stepzero.rules.causes import attribute, candidates
 
 Progress = Callable[[str], None] | None
@@ -151,6 +152,22 @@ def _remember(report: Report, batch: Any, loss: Any, target: Any) -> Report:
     _ASKED[id(report)] = (batch, loss, target)
     weakref.finalize(report, _ASKED.pop, id(report), None)
     return report
+
+
+def fans(model: nn.Module, batch: Any = None) -> dict[str, FanFact]:
+    """True fan-in and fan-out of every weight, by parameter name, and where each comes from.
+
+    Args:
+        model: any `torch.nn.Module`; left as it is.
+        batch: as in `check`. With it fans come from the operations that read each weight, whoever calls them: einsum,
+            transposed by hand, experts. Without it only torch's own modules are understood.
+
+    Returns:
+        A `FanFact` by name; parameters without fans (biases, norms) or of unknown layout are absent.
+    """
+    if batch is None:
+        return {fact.name: fact for fact in module_fans(model)}
+    return {fact.name: fact for fact in traced_fans(trace(model, batch))}
 
 
 PROBES = ("poison", "symmetry", "wake")
@@ -323,14 +340,14 @@ def _report(
         model=observed.model,
         findings=tuple(sorted(explained, key=lambda finding: (RANK[finding.severity], finding.code, finding.where))),
         layers=layer_table(observed),
-        coverage=replace(_coverage(observed, chosen, judged.not_judged, judged.crashed), accepted=accepted),
+        coverage=replace(coverage(observed, chosen, judged.not_judged, judged.crashed), accepted=accepted),
         loss=observed.loss.value,
         loss_note=observed.loss.note,
         conditions=observed.conditions,
         seed=observed.seed,
         num_parameters=sum(fact.numel for fact in observed.parameters),
         versions={
-            "stepzero": stepzero.__version__,
+            "stepzero": VERSION,
             "torch": observed.torch,
             "python": platform.python_version(),
         },
@@ -342,51 +359,3 @@ def _placed(finding: Finding, observed: Trace) -> Finding:
     if finding.source_line or not finding.where:
         return finding
     return replace(finding, source_line=observed.source_line(finding.where[0]))
-
-
-def _coverage(
-    observed: Trace, chosen: tuple[Rule, ...], not_judged: list[NotChecked], crashed: list[NotChecked]
-) -> Coverage:
-    weighted = list(observed.weighted())
-    measured = [operation for operation in weighted if operation.forward is not None]
-    checked = [fact for fact in observed.parameters if fact.is_used or fact.gradient is not None]
-    return Coverage(
-        weighted_checked=len(measured),
-        weighted_total=len(weighted),
-        parameters_checked=len(checked),
-        parameters_total=len(observed.parameters),
-        rules_run=tuple(rule.code for rule in chosen),
-        not_judged=tuple(not_judged),
-        skipped=tuple(NotChecked(what, why) for what, why in observed.skipped),
-        incomplete=(*crashed, *_unjudged(chosen), *_incomplete(observed, weighted)),
-    )
-
-
-def _unjudged(chosen: tuple[Rule, ...]) -> list[NotChecked]:
-    return [] if chosen else [NotChecked("rules", "no rule was selected: nothing was judged")]
-
-
-def _incomplete(observed: Trace, weighted: list[Any]) -> list[NotChecked]:
-    """Why this report must not be read as 'all good'."""
-    if not observed.has_forward:
-        return [NotChecked("forward", observed.conditions[0] if observed.conditions else "not run")]
-    reasons = []
-    if not observed.parameters:
-        reasons.append(NotChecked("model", "it has no parameters: there is nothing to initialise"))
-    elif not weighted:
-        reasons.append(NotChecked("forward", "no operation with a weight was seen: nothing was checked"))
-    sharded = [fact.name for fact in observed.parameters if fact.state == "sharded"]
-    if sharded:
-        reasons.append(NotChecked("sharded parameters", ", ".join(sharded[:5])))
-    if weighted and all(operation.forward is None for operation in weighted):
-        reasons.append(NotChecked("forward", "no result of a weighted operation could be measured"))
-    foreign = [what for what, why in observed.skipped if why == UNREGISTERED]
-    if foreign:
-        reasons.append(
-            NotChecked(f"parameters outside model.parameters(), read in {', '.join(foreign[:3])}", UNREGISTERED)
-        )
-    if observed.parameters and not any(fact.requires_grad for fact in observed.parameters):
-        reasons.append(NotChecked("backward", "every parameter is frozen: nothing can train"))
-    if not observed.has_backward and any(fact.requires_grad for fact in observed.parameters):
-        reasons.append(NotChecked("backward", "no derivative leads from the loss to a trainable parameter"))
-    return reasons

@@ -17,6 +17,8 @@ from stepzero.cli import failures
 
 COMMANDS = {
     "check": "Check a model before training.",
+    "init": "Work out a sound start and write it down.",
+    "fix": "Carry out the fixes of a check.",
     "explain": "Explain a rule or a word.",
     "rules": "List the rules.",
     "doctor": "Say what stepzero runs on here.",

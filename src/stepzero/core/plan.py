@@ -10,6 +10,21 @@ skipped: not understood, and left as it is."""
 
 
 @dataclass(frozen=True, slots=True)
+class FanFact:
+    """True fans of one parameter and where they come from."""
+
+    name: str
+    fan_in: float
+    """Mean number of weight x input terms summed into one output entry."""
+    fan_out: float | None
+    """Mean number of output entries that one input entry reaches."""
+    blocks: int = 1
+    """Equal slices packed along the first axis; the fans are those of one."""
+    source: str = ""
+    """The operation or the module that says so."""
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One parameter or buffer, which is named in exactly one entry."""
 

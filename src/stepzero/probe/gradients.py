@@ -40,7 +40,7 @@ class Arrivals:
                 handle.remove()
             for (_, tensor), hooks in zip(large, before, strict=True):
                 if not hooks:
-                    tensor._backward_hooks = hooks  # noqa: SLF001
+                    tensor._backward_hooks = hooks  # noqa: SLF001 - as above
 
     def _arrive(self, name: str, gradient: Tensor) -> Tensor | None:
         """Take the norms; what is handed on in the gradient's place is one zero, seen in its shape."""

@@ -1,14 +1,15 @@
 """Carry a Plan out: draw every parameter once, calibrate in one pass, verify in another, or put everything back."""
 
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from stepzero import schemes
-from stepzero.core.errors import IncompleteError
+from stepzero.core.errors import ConfigError, IncompleteError
 from stepzero.core.plan import Entry, Plan, Scaling
 from stepzero.probe import tree
 from stepzero.repair import calibrate
@@ -69,7 +70,7 @@ class Undo:
         tensors = {id(tensor): tensor for tensor in named(model).values() if not tensor.is_meta}
         self._saved = [(tensor, tensor.detach().clone()) for tensor in tensors.values()]
 
-    def __enter__(self) -> "Undo":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,11 +97,16 @@ def _verified(model: nn.Module, scaling: Scaling, seen: float | None) -> Scaling
 
 def _drawn(tensor: Tensor, entry: Entry, seed: int) -> None:
     fill = schemes.get(entry.scheme)
+    known = inspect.signature(fill).parameters
+    given = {"fan_in": entry.fan_in, "fan_out": entry.fan_out, "gain": entry.gain, "std": entry.std}
+    wanted: dict[str, Any] = {key: value for key, value in given.items() if key in known and value is not None}
     size = tensor.shape[0] // entry.blocks
     for block in range(entry.blocks):
         part = tensor[block * size : (block + 1) * size] if entry.blocks > 1 else tensor
-        generator = generator_for(seed, entry.seed_key, block)
-        fill(part, generator=generator, fan_in=entry.fan_in, fan_out=entry.fan_out, gain=entry.gain)
+        try:
+            fill(part, generator=generator_for(seed, entry.seed_key, block), **wanted)
+        except ValueError as error:
+            raise ConfigError(f"scheme {entry.scheme!r} cannot fill {entry.name}: {error}") from error
     _slices(tensor, entry)
 
 

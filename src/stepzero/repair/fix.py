@@ -63,9 +63,7 @@ def _due(findings: Iterable[Finding], *, unsafe: bool, is_first: bool) -> list[F
     A weight off its law is only a note by itself; where something is wrong it is the likeliest reason, and redrawn.
     """
     loud = [
-        finding
-        for finding in findings
-        if finding.severity in ("error", "warning") and _may_fix(finding, unsafe=unsafe)
+        finding for finding in findings if finding.severity in ("error", "warning") and _may_fix(finding, unsafe=unsafe)
     ]
     roots = [finding for finding in loud if finding.root is None] if is_first else loud
     quiet = [finding for finding in findings if finding.severity == "info" and finding.code in _LAWS]
@@ -95,9 +93,7 @@ def _refuse(before: Report, after: Report, *, unsafe: bool) -> None:
 
 
 def _places(findings: Iterable[Finding]) -> tuple[str, ...]:
-    return tuple(
-        f"{finding.code} {', '.join(finding.where[:3])}" for finding in findings if finding.severity != "info"
-    )
+    return tuple(f"{finding.code} {', '.join(finding.where[:3])}" for finding in findings if finding.severity != "info")
 
 
 def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Plan:
@@ -119,7 +115,7 @@ def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Pla
     return replace(
         plan,
         entries=kept + done.entries,
-        scalings=plan.scalings + done.scalings,
+        scalings=tuple(each for each in plan.scalings if each.name not in chosen) + done.scalings,
         skipped=plan.skipped + done.skipped,
         forwards=plan.forwards + done.forwards,
     )

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-import stepzero
 from stepzero import schemes
 from stepzero.core.errors import ConfigError, IncompleteError, TargetError, did_you_mean
 from stepzero.core.limits import Limits
 from stepzero.core.plan import Entry, Plan
+from stepzero.core.version import VERSION
 from stepzero.measure import idioms
 from stepzero.probe import tree
 from stepzero.probe.capture import capture
@@ -91,7 +91,7 @@ def init_(
         plan = _carried_out(root, batch, loss, target, asked)
         if left := still_unwritten(root, fresh):
             raise IncompleteError(
-                f"model: nobody wrote {', '.join(left[:3])}{' ...' if len(left) > 3 else ''} after it was given memory; "
+                f"model: nobody wrote {', '.join(left[:3])}{' ...' if len(left) > 3 else ''} once it had memory; "
                 "build the model on a real device, or give its module a reset_parameters method"
             )
         if not dry_run:
@@ -106,7 +106,7 @@ def _versions(model: nn.Module) -> Versions:
 
 def _carried_out(model: nn.Module, batch: Any, loss: Any, target: Any, asked: Asked) -> Plan:
     _, scheme, seed, keep = asked
-    versions = {"stepzero": stepzero.__version__, "torch": str(torch.__version__), "python": platform.python_version()}
+    versions = {"stepzero": VERSION, "torch": str(torch.__version__), "python": platform.python_version()}
     empty = Plan(type(model).__name__, seed, scheme, versions=versions)
     if batch is None:
         notes = ("no batch: laws from torch's own modules alone, and nothing was calibrated",)
@@ -118,7 +118,7 @@ def _carried_out(model: nn.Module, batch: Any, loss: Any, target: Any, asked: As
     found = planning.layout(seen)
     planned = planning.entries(found, idioms.accepted(seen, Limits()), keep)
     planned = heads.with_prior(planned, seen, subject.target)
-    plan = replace(empty, entries=_with_scheme(planned, scheme), notes=tuple(seen.conditions))
+    plan = replace(empty, entries=_with_scheme(planned, scheme), notes=tuple(subject.notes))
     inputs = [tensor for _, tensor in subject.named_inputs() if tensor.is_floating_point()]
     apply.draw(model, plan, inputs[0] if inputs else None)
     if scheme != AUTO:

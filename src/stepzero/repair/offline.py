@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from stepzero.core.plan import Entry
-from stepzero.measure import fans
 from stepzero.measure.gain import gain_of
 from stepzero.probe import tree
+from stepzero.probe.layouts import packed_fans, weight_fans
 
 _Norms = (
     nn.modules.batchnorm._NormBase,  # noqa: SLF001 - the public classes of this family have no public parent
@@ -18,8 +18,6 @@ _Norms = (
     nn.GroupNorm,
     nn.RMSNorm,
 )
-_CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 _UNKNOWN = "no batch was given, and its module is none of those whose layout torch defines"
 
 
@@ -120,49 +118,32 @@ def _laws(module: nn.Module, fed: tuple[float, str]) -> Iterator[tuple[str, Entr
         yield from _recurrent(module)
     elif isinstance(module, nn.MultiheadAttention):
         yield from _attention(module)
-    elif (fan := _fans(module)) is not None:
+    elif (fan := weight_fans(module)) is not None:
         yield "weight", _drawn(fan, gain, why)
         yield "bias", _zero()
 
 
-def _fans(module: nn.Module) -> tuple[float, float] | None:
-    if isinstance(module, nn.Linear):
-        return fans.linear_fans(module.out_features, module.in_features)
-    if isinstance(module, _CONVS):
-        return fans.convolution_fans(module.weight.shape, module.groups, module.stride)
-    if isinstance(module, _TRANSPOSED):
-        return fans.transposed_convolution_fans(module.weight.shape, module.groups, module.stride)
-    if isinstance(module, nn.Bilinear):
-        return float(module.in1_features * module.in2_features), float(module.out_features * module.in2_features)
-    if type(module).__name__ == "Conv1D" and isinstance(getattr(module, "nf", None), int):
-        return float(module.nx), float(module.nf)  # as transformers stores it: [in, out]
-    return None
-
-
 def _recurrent(module: nn.Module) -> Iterator[tuple[str, Entry]]:
     is_lstm = "LSTM" in type(module).__name__
-    gates = 4 if is_lstm else 3 if "GRU" in type(module).__name__ else 1
+    matrices = packed_fans(module)
     for name, tensor in module.named_parameters(recurse=False):
-        if tensor.dim() == 1:
-            size = len(tensor) // gates
-            opens = is_lstm and "_ih" in name
-            entry = Entry(
-                "", "set", "bias", "the forget gate starts open" if opens else "it adds to the other bias", value=0.0,
-                values=((size, 2 * size, 1.0),) if opens else (),
-            )  # fmt: skip
-        else:
-            blocks = 1 if "_hr" in name else gates
+        if name in matrices:
+            fan_in, fan_out, blocks = matrices[name]
             role = "recurrent" if "_hh" in name else "weight"
-            entry = _drawn((float(tensor.shape[1]), tensor.shape[0] / blocks), 1.0, "gate by gate", role, blocks)
-        yield name, entry
+            yield name, _drawn((fan_in, fan_out), 1.0, "gate by gate", role, blocks)
+            continue
+        size = len(tensor) // 4
+        opens = is_lstm and "_ih" in name
+        why = "the forget gate starts open" if opens else "it adds to the other bias"
+        yield name, Entry("", "set", "bias", why, value=0.0, values=((size, 2 * size, 1.0),) if opens else ())
 
 
 def _attention(module: nn.MultiheadAttention) -> Iterator[tuple[str, Entry]]:
-    for name, tensor in module.named_parameters(recurse=False):
-        if tensor.dim() == 2:
-            blocks = 3 if name == "in_proj_weight" else 1
-            fan = (float(tensor.shape[1]), tensor.shape[0] / blocks)
-            yield name, _drawn(fan, 1.0, "q, k and v each by its own law", blocks=blocks)
+    matrices = packed_fans(module)
+    for name, _ in module.named_parameters(recurse=False):
+        if name in matrices:
+            fan_in, fan_out, blocks = matrices[name]
+            yield name, _drawn((fan_in, fan_out), 1.0, "q, k and v each by its own law", blocks=blocks)
         else:
             yield name, _zero()
 

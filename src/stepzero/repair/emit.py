@@ -1,0 +1,110 @@
+"""Write a Plan down as a function ``init_(model)`` that needs torch alone and fills in the same bits."""
+
+import math
+import pprint
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from stepzero.core.errors import ConfigError
+from stepzero.core.plan import Entry, Plan
+from stepzero.repair.apply import named
+from stepzero.schemes.seeding import generator_for
+
+_NORMAL = frozenset(["he", "lecun", "embedding"])
+_HELPERS = {
+    "_normal_": '''def _normal_(tensor, std, *seeds):
+    """One normal draw for each of the equal blocks along the first axis, each from a generator of its own."""
+    dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    for block, seed in zip(tensor.chunk(len(seeds)) if len(seeds) > 1 else [tensor], seeds):
+        generator = torch.Generator().manual_seed(seed)
+        block.copy_(std * torch.randn(tuple(block.shape), generator=generator, dtype=dtype))
+''',
+    "_orthogonal_": '''def _orthogonal_(tensor, gain, *seeds):
+    """The same with orthonormal rows or columns, whichever are fewer (QR with the signs of R fixed)."""
+    dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    for block, seed in zip(tensor.chunk(len(seeds)) if len(seeds) > 1 else [tensor], seeds):
+        generator = torch.Generator().manual_seed(seed)
+        rows, columns = block.shape[0], block.numel() // block.shape[0]
+        shape = (max(rows, columns), min(rows, columns))
+        q, r = torch.linalg.qr(torch.randn(shape, generator=generator, dtype=dtype))
+        q = q * torch.where(r.diagonal() < 0, -1.0, 1.0).to(dtype)
+        q = (q.T if rows < columns else q).reshape(tuple(block.shape)) * math.sqrt(max(rows, columns))
+        block.copy_(gain / math.sqrt(max(rows, columns)) * q)
+''',
+}
+
+
+def emit(plan: Plan, model: nn.Module) -> str:
+    """Python source of ``init_(model)``; ``model`` has carried the Plan out (values put on samples are read from it).
+
+    Raises:
+        ConfigError: the Plan uses a scheme that is not one of the default ones.
+    """
+    lines = list(_lines(plan, named(model)))
+    used = [source for name, source in _HELPERS.items() if any(line.startswith(f"    {name}(") for line in lines)]
+    made = "".join(f"Made with {name} {version}.\n" for name, version in plan.versions.items() if name != "python")
+    head = [
+        f'"""A start for {plan.model}: scheme {plan.scheme}, seed {plan.seed}.\n\n{made}Needs torch alone.\n"""\n',
+        "import math\n" if "_orthogonal_" in "".join(used) else "",
+        "import torch\n\n",
+    ]
+    body = ["@torch.no_grad()", "def init_(model):", '    """Fill the parameters and buffers of ``model`` in place."""']
+    body += [
+        "    tensors = dict(model.named_parameters(remove_duplicate=False))",
+        "    tensors.update(model.named_buffers(remove_duplicate=False))",
+        *lines,
+        "    return model",
+    ]
+    return "\n".join([part for part in head if part]) + "\n".join(["", *used, "", *body]).lstrip("\n") + "\n"
+
+
+def _lines(plan: Plan, tensors: dict[str, Tensor]) -> Iterator[str]:
+    constants: dict[float, list[str]] = {}
+    for entry in plan.entries:
+        if entry.action == "set" and not entry.values and not entry.scheme:
+            constants.setdefault(entry.value or 0.0, []).append(entry.name)
+        elif entry.action == "drawn":
+            yield from _drawn(entry, plan.seed)
+        elif entry.action == "set":
+            yield from _set(entry, tensors)
+    for value, names in constants.items():
+        yield f"    for name in {_listed(names)}:"
+        yield f"        tensors[name].fill_({value!r})"
+    for scaling in plan.scalings:
+        yield f"    tensors[{scaling.name!r}].mul_({scaling.factor!r})"
+
+
+def _drawn(entry: Entry, seed: int) -> Iterator[str]:
+    seeds = ", ".join(str(generator_for(seed, entry.seed_key, block).initial_seed()) for block in range(entry.blocks))
+    place = f"tensors[{entry.name!r}]"
+    if entry.scheme == "orthogonal":
+        yield f"    _orthogonal_({place}, {entry.gain or 1.0!r}, {seeds})  # {entry.why}"
+    elif entry.scheme in _NORMAL:
+        std = (entry.gain or 1.0) / math.sqrt(entry.fan_in or 1.0)
+        yield f"    _normal_({place}, {std!r}, {seeds})  # {entry.why}"
+    else:
+        raise ConfigError(
+            f"emit: {entry.name} is drawn by scheme {entry.scheme!r}, and only {', '.join(sorted(_NORMAL))} and "
+            "orthogonal can be written as plain torch; use scheme='auto'"
+        )
+    yield from _slices(entry)
+
+
+def _set(entry: Entry, tensors: dict[str, Tensor]) -> Iterator[str]:
+    if entry.scheme == "kinks":
+        values = tensors[entry.name].detach()
+        yield f"    tensors[{entry.name!r}].copy_(torch.tensor({values.tolist()!r}, dtype={values.dtype}))"
+        return
+    if entry.scheme != "rows":
+        yield f"    tensors[{entry.name!r}].fill_({entry.value or 0.0!r})  # {entry.why}"
+    yield from _slices(entry)
+
+
+def _slices(entry: Entry) -> Iterator[str]:
+    for start, stop, value in entry.values:
+        yield f"    tensors[{entry.name!r}][{start}:{stop}] = {value!r}"
+
+
+def _listed(names: list[str]) -> str:
+    return pprint.pformat(names, width=100, compact=True).replace("\n", "\n    ")

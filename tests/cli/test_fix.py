@@ -1,0 +1,65 @@
+"""``stepzero fix`` in fresh interpreters."""
+
+import pytest
+
+from tests.cli.support import shell
+
+FILE = """\
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+def build():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(8, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 3))
+    nn.init.constant_(net[2].weight, 0.1)
+    target = torch.randint(3, (64,))
+    return net, torch.randn(64, 8), lambda output: F.cross_entropy(output, target)
+"""
+
+
+@pytest.fixture
+def here(tmp_path):
+    (tmp_path / "mynet.py").write_text(FILE)
+    return tmp_path
+
+
+def test_without_a_place_the_plan_is_shown_and_nothing_is_written(here):
+    done = shell("fix", "mynet.py:build", cwd=here)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "before: SZ206 2.weight" in done.stdout
+    assert "after: no error" in done.stdout
+    assert (here / "mynet.py").read_text() == FILE
+    assert not (here / "mynet_init.py").exists()
+
+
+def test_diff_shows_the_edit_and_writes_nothing(here):
+    done = shell("fix", "mynet.py:build", "--diff", cwd=here)
+    assert "+    return init_(net), torch.randn(64, 8)" in done.stdout
+    assert (here / "mynet.py").read_text() == FILE
+
+
+def test_write_mends_the_factory(here):
+    assert shell("check", "mynet.py:build", "--fail-on", "warning", cwd=here).returncode == 1
+    assert shell("fix", "mynet.py:build", "--write", cwd=here).returncode == 0
+    assert "return init_(net)" in (here / "mynet.py").read_text()
+    assert shell("check", "mynet.py:build", "--fail-on", "warning", cwd=here).returncode == 0
+
+
+def test_emit_writes_the_function(here):
+    shell("fix", "mynet.py:build", "--emit", "start.py", cwd=here)
+    assert "def init_(model)" in (here / "start.py").read_text()
+
+
+def test_a_library_target_cannot_be_edited(here):
+    done = shell("fix", "torchvision:resnet18", "--write", cwd=here)
+    assert done.returncode == 2
+    assert "edit a factory in a file" in done.stderr
+
+
+def test_a_healthy_model_needs_nothing(here):
+    (here / "mynet.py").write_text(FILE.replace("    nn.init.constant_(net[2].weight, 0.1)\n", ""))
+    done = shell("fix", "mynet.py:build", cwd=here)
+    assert done.returncode == 0
+    assert "nothing written" in done.stdout
