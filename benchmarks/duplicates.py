@@ -4,7 +4,9 @@
     python -m benchmarks.duplicates --short     1024 x 1024; widths 256 to 2048
 
 Three contents, since the work differs: no two rows equal, every row twice, all rows equal (a constant layer). Processor
-time on one thread, median of the repeats. A full run writes ``benchmarks/results/duplicates.json``.
+time on one thread, median of the repeats. Exit 1 when a group is missed or invented, or when the full run's search
+costs more than `BAR` sums of the weight for each projection. A full run writes ``benchmarks/results/duplicates.json``
+and the growth as ``duplicates.svg`` beside it.
 """
 
 import argparse
@@ -20,10 +22,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import machine
+from benchmarks import chart, machine
 from stepzero.measure.redundancy import PROJECTIONS, twin_groups
 
 RESULTS = Path(__file__).parent / "results" / "duplicates.json"
+CHART = RESULTS.with_suffix(".svg")
+BAR = 3.0
+"""Sums of the same weight that a projection may cost, verification included."""
 INPUTS = 1024
 """Columns of the weights whose number of rows grows."""
 WIDTHS = (256, 512, 1024, 2048, 4096, 8192)
@@ -36,7 +41,7 @@ CONTENTS: dict[str, Callable[[int, int], Tensor]] = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code: 1 when a group is missed or invented."""
+    """Run the command line; returns the exit code."""
     options = _parse(arguments)
     torch.set_num_threads(1)
     side, widths = (1024, WIDTHS[:4]) if options.short else (4096, WIDTHS)
@@ -46,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.short:
         document = {"machine": machine.describe(), "projections": PROJECTIONS, "squares": squares, "growth": growth}
         RESULTS.write_text(json.dumps(document, indent=1) + "\n")
-    return 0 if all(row["is_right"] for row in (*squares, *growth)) else 1
+        CHART.write_text(drawn(growth))
+    is_dear = not options.short and any(row["ratio_per_projection"] > BAR for row in squares)
+    return 1 if is_dear or not all(row["is_right"] for row in (*squares, *growth)) else 0
 
 
 def against_sum(content: str, side: int, repeats: int) -> dict[str, Any]:
@@ -69,6 +76,15 @@ def by_width(content: str, widths: tuple[int, ...], repeats: int) -> dict[str, A
         "exponent_upper_half": exponent(widths[len(widths) // 2 - 1 :], spent[len(widths) // 2 - 1 :]),
         "is_right": all(_is_right(content, weight) for weight in weights),
     }  # fmt: skip
+
+
+def drawn(growth: list[dict[str, Any]]) -> str:
+    """The growth with the width, one line a content."""
+    lines = {
+        row["content"]: [(width, 1e3 * spent) for width, spent in zip(row["widths"], row["seconds"], strict=True)]
+        for row in growth
+    }
+    return chart.log_log("Search for equal rows", f"units, of {INPUTS} inputs each", "ms", lines)
 
 
 def seconds(call: Callable[[], object], repeats: int) -> float:

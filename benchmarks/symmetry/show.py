@@ -27,10 +27,13 @@ def population(study: Study) -> None:
     share = said["agree"] / said["compared"] if said["compared"] else 0.0
     print(
         f"\n{said['networks']} networks, {said['groups']} groups: {said['agree']} of {said['compared']} outcomes as"
-        f" foretold ({share:.2%}); {said['disagree']} not, {said['disagree_by_rounding']} of them rounding that"
-        f" training amplified; aside: {said['unclear']} unclear, {said['untouched']} without a"
-        f" gradient, {said['unread_blocks']} blocks without a response to read,"
-        f" {said['not_judged_networks']} networks not judged; {said['seconds']} s, probe {said['probe_seconds']} s"
+        f" foretold ({share:.2%}); {said['disagree']} not"
+        f"\nrounding grew: {said['judged_before_the_end']} outcomes judged before the last step, the shortest after"
+        f" {said['shortest_horizon']} ({said['parted_later_by_rounding']} stay until then and part later), and"
+        f" {said['judged_with_a_large_eps']} with a large eps; the latest real break came at step {said['last_break']}"
+        f"\naside: {said['unclear']} unclear, {said['untouched']} without a gradient, {said['unread_blocks']} blocks"
+        f" without a response to read, {said['not_judged_networks']} networks not judged"
+        f"\n{said['seconds']} s, probe {said['probe_seconds']} s"
     )
     _disagreements(study)
     for line in (*study.not_run[:SHOWN], *study.unread[:SHOWN]):
@@ -61,8 +64,10 @@ def _disagreements(study: Study) -> None:
         print(f"  {item['kind']}: {', '.join(item['units'][:6])}; said: {item['level']}")
         for name, numbers in item["wrong"].items():
             gaps = " -> ".join(f"{gap:.1e}" for gap in numbers["gap"])
-            why = "; only rounding: stays where that has no say" if numbers["rounding"] else ""
-            print(f"  {name}: foretold {numbers['foretold']}, {numbers['fate']}; gap start, step 1, end: {gaps}{why}")
+            print(
+                f"  {name}: foretold {numbers['foretold']}, {numbers['fate']}; gap start, step 1, step"
+                f" {numbers['horizon']}: {gaps}"
+            )
     if len(found) > SHOWN:
         print(f"\n... and {len(found) - SHOWN} more")
 

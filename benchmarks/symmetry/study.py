@@ -1,13 +1,12 @@
 """The population judged and trained: one row a group of units, and the tables that come of it."""
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.symmetry.outcome import STAY, Outcome, fates, steady_gap
+from benchmarks.symmetry.outcome import Outcome, fates
 from benchmarks.symmetry.plants import KINDS, Group
 from benchmarks.symmetry.population import Case, case
 from benchmarks.symmetry.training import OPTIMIZERS
@@ -27,8 +26,6 @@ class Row:
     level: str
     units: tuple[tuple[str, int], ...]
     outcomes: dict[str, Outcome]
-    steady: dict[str, float]
-    """Where units foretold to stay parted: their gap where rounding has little say (`outcome.steady_gap`)."""
 
     def foretold(self, optimizer: str) -> str:
         """stay, part or nothing."""
@@ -46,16 +43,13 @@ class Row:
         """Optimizers under which it did not."""
         return [name for name in self.outcomes if self.is_decided(name) and not self.agrees(name)]
 
-    def is_rounding(self, optimizer: str) -> bool:
-        """Whether the units parted only because rounding was amplified."""
-        return self.steady.get(optimizer, math.inf) <= STAY
-
 
 @dataclass(frozen=True)
 class Study:
     """Every row, and what could not be compared."""
 
     rows: tuple[Row, ...]
+    steps: int
     networks: int
     unread: tuple[str, ...]
     not_run: tuple[str, ...]
@@ -82,7 +76,7 @@ def run(
         groups += [("drawn pair", group) for group in member.drawn] + [("beyond the plant", group) for group in extra]
         rows += _rows(member, groups, [verdict.level(group) for _, group in groups], optimizers, steps)
         networks += 1
-    return Study(tuple(rows), networks, tuple(unread), tuple(not_run), time.perf_counter() - began, probing)
+    return Study(tuple(rows), steps, networks, tuple(unread), tuple(not_run), time.perf_counter() - began, probing)
 
 
 def _rows(
@@ -93,12 +87,7 @@ def _rows(
     rows = []
     for index, ((kind, group), level) in enumerate(zip(groups, levels, strict=True)):
         outcomes = {name: trained[name][index] for name in optimizers}
-        steady = {
-            name: steady_gap(member, group, name, steps=steps)
-            for name, outcome in outcomes.items()
-            if outcome.fate == "part" and foretold(level, name) == "stay"
-        }
-        rows.append(Row(member.seed, member.name, kind, level, group.units, outcomes, steady))
+        rows.append(Row(member.seed, member.name, kind, level, group.units, outcomes))
     return rows
 
 
@@ -140,7 +129,8 @@ def totals(study: Study) -> dict[str, Any]:
     pairs = [(row, name) for row in study.rows for name in row.outcomes]
     decided = [(row, name) for row, name in pairs if row.is_decided(name)]
     wrong = [(row, name) for row, name in decided if not row.agrees(name)]
-    by_rounding = [(row, name) for row, name in wrong if row.is_rounding(name)]
+    shorter = [(row, name) for row, name in decided if row.outcomes[name].horizon < study.steps]
+    broke = [row.outcomes[name].broke or 0 for row, name in decided if row.outcomes[name].fate == "part"]
     fates = Counter(row.outcomes[name].fate for row, name in pairs)
     return {
         "networks": study.networks,
@@ -148,7 +138,11 @@ def totals(study: Study) -> dict[str, Any]:
         "compared": len(decided),
         "agree": len(decided) - len(wrong),
         "disagree": len(wrong),
-        "disagree_by_rounding": len(by_rounding),
+        "judged_before_the_end": len(shorter),
+        "parted_later_by_rounding": sum(_is_parted_later(row.outcomes[name]) for row, name in shorter),
+        "judged_with_a_large_eps": sum(row.outcomes[name].is_steady for row, name in decided),
+        "shortest_horizon": min((row.outcomes[name].horizon for row, name in decided), default=0),
+        "last_break": max(broke, default=0),
         "unclear": fates["unclear"],
         "untouched": fates["untouched"],
         "not_judged_networks": len(study.not_run),
@@ -158,8 +152,12 @@ def totals(study: Study) -> dict[str, Any]:
     }
 
 
+def _is_parted_later(outcome: Outcome) -> bool:
+    return outcome.fate == "stay" and outcome.broke is not None
+
+
 def disagreements(study: Study) -> list[dict[str, Any]]:
-    """Every group that did otherwise than foretold, with what rebuilds it; those that rounding explains come last."""
+    """Every group that did otherwise than foretold, with what rebuilds it."""
     wrong = [row for row in study.rows if row.wrong()]
     return [
         {
@@ -170,13 +168,14 @@ def disagreements(study: Study) -> list[dict[str, Any]]:
             "level": row.level,
             "wrong": {name: _numbers(row, name) for name in row.wrong()},
         }
-        for row in sorted(wrong, key=lambda row: all(map(row.is_rounding, row.wrong())))
+        for row in wrong
     ]
 
 
 def _numbers(row: Row, name: str) -> dict[str, Any]:
     outcome = row.outcomes[name]
     return {
-        "foretold": row.foretold(name), "fate": outcome.fate, "rounding": row.is_rounding(name),
-        "gap": [outcome.start, outcome.first, outcome.end], "steady_gap": row.steady.get(name),
+        "foretold": row.foretold(name), "fate": outcome.fate,
+        "gap": [outcome.start, outcome.first, outcome.end], "horizon": outcome.horizon,
+        "last_gap": outcome.last, "large_eps": outcome.is_steady,
     }  # fmt: skip

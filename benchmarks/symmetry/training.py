@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
-OPTIMIZERS: dict[str, Callable[[list[Tensor]], Optimizer]] = {
+MadeOptimizer = Callable[[list[Tensor]], Optimizer]
+OPTIMIZERS: dict[str, MadeOptimizer] = {
     "sgd": lambda values: SGD(values, lr=0.05),
     "momentum": lambda values: SGD(values, lr=0.01, momentum=0.9, nesterov=True),
     "adam": lambda values: Adam(values, lr=3e-3),
@@ -16,11 +17,11 @@ OPTIMIZERS: dict[str, Callable[[list[Tensor]], Optimizer]] = {
 }
 """Momentum is Nesterov's; ``adam+l2`` adds the decay to the gradient, AdamW to the step."""
 
-CALM = 1e-3
-STEADY: dict[str, Callable[[list[Tensor]], Optimizer]] = {
-    "adam": lambda values: Adam(values, lr=3e-3, eps=CALM),
-    "adamw": lambda values: AdamW(values, lr=3e-3, weight_decay=1e-2, eps=CALM),
-    "adam+l2": lambda values: Adam(values, lr=3e-3, weight_decay=1e-2, eps=CALM),
+LARGE_EPS = 1e-3
+STEADY: dict[str, MadeOptimizer] = {
+    "adam": lambda values: Adam(values, lr=3e-3, eps=LARGE_EPS),
+    "adamw": lambda values: AdamW(values, lr=3e-3, weight_decay=1e-2, eps=LARGE_EPS),
+    "adam+l2": lambda values: Adam(values, lr=3e-3, weight_decay=1e-2, eps=LARGE_EPS),
 }
 """The same with an eps so large that a gradient made of rounding alone (a bias before a norm, true value zero) moves
 nothing. With the usual eps, Adam multiplies a difference between two such gradients by lr / eps = 3e5 a step."""
@@ -46,23 +47,28 @@ def train(
     model: nn.Module,
     data: Data,
     loss_of: LossOf,
-    optimizer: Callable[[list[Tensor]], Optimizer],
+    optimizer: MadeOptimizer,
     *,
     steps: int = 300,
     seed: int = 0,
+    after: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Tensor]:
-    """Train ``model`` in place; returns the largest gradient each element of each parameter ever had."""
+    """Train ``model`` in place; returns the largest gradient each element of each parameter ever had.
+
+    ``after`` is called with the number of steps done.
+    """
     flat = flatten(model)
     chosen = optimizer([flat])
     generator = torch.Generator().manual_seed(seed)
     assert flat.grad is not None
     largest = torch.zeros_like(flat.grad)
-    for _ in range(steps):
+    for step in range(1, steps + 1):
         inputs, targets = data.draw(generator)
         flat.grad.zero_()
         loss_of(model(inputs), targets).backward()
         torch.maximum(largest, flat.grad.abs(), out=largest)
         chosen.step()
+        after(step)
     return _apart(model, largest)
 
 

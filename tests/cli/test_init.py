@@ -25,7 +25,7 @@ def test_the_plan_is_shown_and_the_function_written(here):
     assert (done.returncode, done.stderr) == (0, "")
     assert "2.weight" in done.stdout
     assert "calibrated 2 weights in 2 forward passes" in done.stdout
-    code = "import torch\nfrom mynet import build\nfrom start import init_\nprint(init_(build()[0])(torch.ones(1, 8)).shape)"
+    code = "import torch, mynet, start\nprint(start.init_(mynet.build()[0])(torch.ones(1, 8)).shape)"
     ran = shell(cwd=here, code=code)
     assert (ran.stdout, ran.stderr) == ("torch.Size([1, 3])\n", "")
 

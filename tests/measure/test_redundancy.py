@@ -95,6 +95,7 @@ def test_slabs_of_rows_change_nothing(monkeypatch):
     rows = drawn(5, 6)[[0, 1, 2, 1, 3, 0, 4, 4]]
     whole = twin_groups(rows)
     monkeypatch.setattr("stepzero.measure.redundancy._CHUNK", 12)
+    monkeypatch.setattr("stepzero.measure.redundancy._COMPARED", 12)
     assert twin_groups(rows) == whole == [[0, 5], [1, 3], [6, 7]]
 
 

@@ -1,10 +1,13 @@
 """Who sleeps, behind what, and which of it the batch explains."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
 from stepzero.api import trace
+from stepzero.core.optimizer import OptimizerFact
 from stepzero.measure import sleepers
 from tests.probe.observing import Net, seeded
 from tests.probe.planting import X, square, stack
@@ -108,9 +111,12 @@ def test_what_sleepers_wait_for_are_zeros_with_a_gradient(model, batch, zeros):
 
 
 @pytest.mark.parametrize("layers", [2, 3, 4, 5])
-def test_zero_layers_in_a_row_are_slow_from_two_steps_on(layers):
-    expected = {f"{2 * (layer - 1)}.weight": layers - layer for layer in range(1, layers - 1)}
-    assert sleepers.slow_weights(seen(only_biases(layers))) == expected
+def test_zero_layers_in_a_row_are_slow_from_two_steps_on_or_from_one_when_nobody_named_the_optimizer(layers):
+    trace = seen(only_biases(layers))
+    every = {f"{2 * (layer - 1)}.weight": layers - layer for layer in range(1, layers)}
+    assert sleepers.slow_weights(trace) == every
+    told = replace(trace, optimizer=OptimizerFact("SGD", 0.05))
+    assert sleepers.slow_weights(told) == {name: delay for name, delay in every.items() if delay > 1}
 
 
 def test_a_chain_of_idioms_with_a_way_around_is_not_slow():

@@ -55,6 +55,34 @@ def test_twins_at_the_ends_of_a_wide_layer_are_not_lost_to_rounding(width):
     assert copies(copied(stack(6, width, 4, 3), 0, 0, width - 1))
 
 
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+@pytest.mark.parametrize("layer", [0, 1])
+def test_copies_in_a_lower_recurrent_layer_are_suspected(kind, gates, layer):
+    torch.manual_seed(0)
+    cell = kind(6, 8, 3, batch_first=True)
+    model = Net(lambda self, x: self.head(self.cell(x)[0][:, -1]), cell=cell, head=nn.Linear(8, 3))
+    batch = seeded(6, 5, 6)
+    assert not copies(model, batch)
+    named = dict(cell.named_parameters())
+    with torch.no_grad():
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            rows = named[f"{name}_l{layer}"].unflatten(0, (gates, 8))
+            rows[:, 6] = rows[:, 2]
+        for name in (f"weight_hh_l{layer}", f"weight_ih_l{layer + 1}"):
+            named[name][:, 6] = named[name][:, 2]
+    assert copies(model, batch) == f"units of cell.weight_ih_l{layer} get gradients of one size"
+
+
+def test_channels_that_differ_by_a_bias_in_front_of_a_norm_are_suspected():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.Flatten())
+    batch = seeded(6, 3, 8, 8)
+    assert not copies(model, batch)
+    with torch.no_grad():
+        model[0].weight[5], model[3].weight[:, 5] = model[0].weight[2], model[3].weight[:, 2]
+    assert copies(model, batch) == "units of 0.weight get one gradient, and the norm behind them hides a bias"
+
+
 def test_lumped_units_are_suspected():
     assert copies(lumped(), X.double())
 

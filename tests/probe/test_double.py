@@ -124,3 +124,12 @@ def test_a_module_with_a_cast_inside_keeps_all_its_digits():
     x = seeded(3, 4, dtype=torch.float64)
     with Double():
         assert torch.equal(module(x).half().float(), module(x))
+
+
+def test_a_derivative_is_taken_of_the_leaf_itself():
+    """Widened, the leaf would be another tensor, and nothing would depend on that."""
+    leaf = torch.ones(3, dtype=torch.complex64, requires_grad=True)
+    with Double():
+        total = (leaf * torch.ones(3, dtype=torch.complex128)).abs().sum()
+        (gradient,) = torch.autograd.grad(total, [leaf])
+    torch.testing.assert_close(gradient, torch.ones(3, dtype=torch.complex64))

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stepzero.core.trace import InputFact
+from stepzero.core.trace import COMPLEX, InputFact
 from stepzero.probe import finish
 from stepzero.probe.facts import Facts
 from stepzero.probe.subject import Batch, subject_of
@@ -158,3 +158,14 @@ def test_an_activation_knows_its_gain_and_nothing_else_has_one() -> None:
     gains = {operation.name: operation.gain for operation in observed.operations if not operation.in_loss}
     assert gains["relu"] == pytest.approx(math.sqrt(2), rel=1e-4)
     assert gains["prelu"] is gains["linear"] is gains["input"] is None
+
+
+def test_complex_weights_are_named_as_not_compared():
+    model = Net(
+        lambda self, x: self.head((torch.fft.rfft(x) @ self.w).abs()),
+        w=torch.randn(4, 5, dtype=torch.complex64),
+        head=nn.Linear(5, 3),
+    )
+    assert [what for what, why in traced(model, seeded(8, 6)).skipped if why == COMPLEX] == ["w"]
+    assert "not compared" in COMPLEX
+    assert traced(nn.Linear(6, 3), seeded(8, 6)).skipped == ()

@@ -79,3 +79,14 @@ def test_siblings_are_equal_draws_and_no_patterns():
         found = list(siblings(replica(nn.Sequential(layers[0], nn.Tanh(), layers[1]))))
         assert len(found) == expected
         assert all(each.is_frozen and each.parameters == ("0.weight", "2.weight") for each in found)
+
+
+def test_equal_complex_weights_are_siblings():
+    weight = torch.randn(4, 5, dtype=torch.complex64)
+    model = Net(
+        lambda self, x: (torch.fft.rfft(x) @ self.a).abs() + (torch.fft.rfft(x) @ self.b).abs(),
+        a=weight,
+        b=weight.clone(),
+    )
+    (found,) = siblings(Replica(subject_of(model, X, square)))
+    assert found.parameters == ("a", "b")

@@ -258,3 +258,24 @@ def test_targets_go_to_float64_with_the_batch():
     gradients, output = replica(stack(6, 3), loss=F.mse_loss, target=target).run()
     assert output.dtype == torch.float64
     assert all(gradient.dtype == torch.float64 for gradient in gradients.values())
+
+
+def spectral(weight):
+    """Frequencies mixed by complex weights."""
+    return Net(
+        lambda self, x: self.head(torch.view_as_real(torch.fft.rfft(x) @ self.w).flatten(1)),
+        w=weight,
+        head=nn.Linear(2 * weight.shape[1], 3),
+    )
+
+
+def test_complex_weights_are_widened_and_get_their_gradient():
+    model = spectral(torch.randn(4, 5, dtype=torch.complex64))
+    batch = seeded(8, 6)
+    replica = Replica(subject_of(model, batch, lambda output: output.square().mean()))
+    assert replica.parameters["w"].dtype == torch.complex128
+    gradients, _ = replica.run(0)
+    numbers = gradients["w"]
+    assert numbers is not None
+    assert numbers.dtype == torch.complex128
+    assert float(numbers.abs().min()) > 0

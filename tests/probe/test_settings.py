@@ -170,3 +170,21 @@ def test_a_softmax_of_scores_knows_their_spread() -> None:
             -1
         ].attributes
     )
+
+
+@pytest.mark.parametrize(
+    ("attend", "share"),
+    [
+        (lambda x: F.scaled_dot_product_attention(x, x, x, dropout_p=0.3), 0.3),
+        (lambda x: F.scaled_dot_product_attention(x, x, x, None, 0.2), 0.2),
+        (lambda x: F.scaled_dot_product_attention(x, x, x), 0.0),
+    ],
+)
+def test_the_share_a_fused_attention_drops_is_kept_though_it_is_turned_off(attend, share):
+    x = torch.ones(1, 2, 4, 3)
+    model = Net(lambda self, x: attend(self.a(x)), a=nn.Linear(3, 3))
+    (found,) = [each for each in traced(model, x).operations if each.kind == "attention"]
+    assert found.attributes["p"] == share
+    torch.manual_seed(0)
+    outputs = [float(traced(model, x).loss.value) for _ in range(2)]
+    assert outputs[0] == outputs[1]

@@ -461,29 +461,65 @@ def test_copies_whose_outputs_the_loss_treats_alike():
     assert by_level(found(model, X, regress))["twins"]
 
 
-@pytest.mark.xfail(strict=True, reason="responses are read in front of the norm, where a bias still tells units apart")
-def test_channels_that_differ_by_a_bias_which_the_norm_takes_off():
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm2d(6), nn.InstanceNorm2d(6), nn.GroupNorm(6, 6), nn.InstanceNorm2d(6, affine=True)]
+)
+def test_channels_that_differ_by_a_bias_which_the_norm_takes_off(norm):
     model, batch, _ = convolution()
+    model[1] = norm
     with torch.no_grad():
         model[0].bias[5] += 1
     assert gap(responses(trained(model, batch, square, ADAM), "1", batch), (2, 5)) < 1e-10
     assert units(by_level(found(model, batch))["twins"], "0.weight") == [(2, 5)]
 
 
-@pytest.mark.xfail(strict=True, reason="of a recurrent call only the last layer's hidden units are compared")
-def test_copies_in_the_first_of_two_recurrent_layers():
-    lstm = nn.LSTM(6, 8, 2, batch_first=True)
+@pytest.mark.parametrize(
+    "norm", [nn.LayerNorm([6, 6, 6]), nn.GroupNorm(2, 6), nn.BatchNorm2d(6, track_running_stats=True)]
+)
+def test_a_bias_counts_in_front_of_a_norm_over_several_channels_or_where_others_read_it_too(norm):
+    model, batch, _ = convolution()
+    with torch.no_grad():
+        model[0].bias[5] += 1
+    model[1] = norm
+    if isinstance(norm, nn.BatchNorm2d):
+        head = copy.deepcopy(model)
+
+        def forward(self, x):
+            first = self.net[0](x)
+            return self.net[1:](first) + first.square().mean((2, 3))[:, :3]
+
+        model = Net(forward, net=head)
+    fact = found(model, batch)
+    assert "twins" not in by_level(fact)
+    assert (
+        gap(
+            responses(
+                trained(model, batch, square, ADAM), "1" if "1" in dict(model.named_modules()) else "net.1", batch
+            ),
+            (2, 5),
+        )
+        > 1e-6
+    )
+
+
+@pytest.mark.parametrize(("kind", "gates_of"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+def test_copies_in_the_first_of_two_recurrent_layers(kind, gates_of):
+    lstm = kind(6, 8, 2, batch_first=True)
     model = Net(lambda self, x: self.head(self.lstm(x)[0][:, -1]), lstm=lstm, head=nn.Linear(8, 3))
     with torch.no_grad():
         for each in (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0):
-            gates = each.unflatten(0, (4, 8))
+            gates = each.unflatten(0, (gates_of, 8))
             gates[:, 6] = gates[:, 2]
         for each in (lstm.weight_hh_l0, lstm.weight_ih_l1):
             each[:, 6] = each[:, 2]
     batch = seeded(6, 5, 6)
     moved = trained(model, batch, square, ADAM).lstm.weight_ih_l0
     assert float((moved[6] - moved[2]).detach().abs().max()) < 1e-12
-    assert units(by_level(found(model, batch))["twins"], "lstm.weight_ih_l0") == [(2, 6)]
+    fact = found(model, batch)
+    assert units(by_level(fact)["twins"], "lstm.weight_ih_l0") == [(2, 6)]
+    assert distinct(fact)["lstm.weight_ih_l1"] == 8
+    lstm.weight_ih_l1.data[0, 6] += 0.5
+    assert "twins" not in by_level(found(model, batch))
 
 
 # -- the model, and models that refuse ------------------------------------------------------------------------------

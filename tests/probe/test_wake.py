@@ -400,3 +400,23 @@ def test_no_case_of_the_zoo_of_forwards_is_stuck(name):
     whole = [each.parameter for each in fact.parameters if each.cause == "value" and each.stuck == each.slices]
     assert whole == []
     assert fact.products == ()
+
+
+def complex_stack(first, second):
+    """Two layers, the first of complex weights."""
+    head = nn.Linear(10, 3)
+    head.weight.data.mul_(second)
+    return Net(
+        lambda self, x: self.head(torch.view_as_real(torch.fft.rfft(x) @ self.w).flatten(1)),
+        w=first * torch.randn(4, 5, dtype=torch.complex64),
+        head=head,
+    )
+
+
+@pytest.mark.parametrize(("first", "second"), [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_complex_weights_are_never_cut(first, second):
+    torch.manual_seed(0)
+    fact = woken(complex_stack(first, second), X)
+    assert fact.ran
+    assert all(each.cause != "cut" and each.has_gradient for each in fact.parameters)
+    assert [product.factors for product in fact.products] == ([("w", "head.weight")] if first == second == 0 else [])

@@ -24,6 +24,8 @@ UNREGISTERED = (
     "a trainable nn.Parameter the model does not register: an optimizer over model.parameters() never sees it"
 )
 """Why a parameter in a plain list or closure is skipped; see `Trace.skipped`."""
+COMPLEX = "its numbers are complex: its units are not compared with each other"
+"""Why a weight of complex numbers is skipped; whether it learns is looked at all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +319,7 @@ class Trace:
     conditions: tuple[str, ...] = ()
     """How it was measured, in words: 'dropout off', 'switched to train mode', ..."""
     skipped: tuple[tuple[str, str], ...] = ()
-    """(what, why): modules no operation was seen in, operations no statistic was taken of."""
+    """(what, why): modules no operation was seen in, operations no statistic was taken of, complex weights."""
     seed: int = 0
     torch: str = ""
     version: int = 1

@@ -57,6 +57,13 @@ class DeadProduct:
     factors: tuple[str, ...]
     silenced: tuple[str, ...] = ()
     """Other parameters that get a gradient as soon as one factor is drawn."""
+    slices: tuple[tuple[int, ...], ...] = ()
+    """Where one parameter holds all factors: the slices along axis 0 of each."""
+
+    @property
+    def num_zeros(self) -> int:
+        """Zero factors."""
+        return max(len(self.factors), len(self.slices))
 
 
 @dataclass(frozen=True, slots=True)

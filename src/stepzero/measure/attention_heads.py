@@ -6,6 +6,7 @@ from stepzero.core.symmetry import UnitBlock
 from stepzero.core.trace import Graph, Operation, Trace
 from stepzero.measure.uses import readings
 
+_ENDS = frozenset(["weighted", "join", "pool"])
 _CARRIES = frozenset(["view", "multiply", "add", "norm", "dropout", "join"])
 
 
@@ -41,6 +42,47 @@ def head_count(trace: Trace, parameter: str, found: list[UnitBlock]) -> int:
 def head_widths(trace: Trace, parameter: str) -> list[int]:
     """Units a head in the ways in which the weight's units are split into heads, the widest first."""
     return sorted(set(_widths(trace, parameter)), reverse=True)
+
+
+def breaker(trace: Trace, parameter: str) -> str:
+    """Words for dropout on the attention weights, which falls on each head by itself; empty when there is none.
+
+    It tells heads apart, not the units of one head: these are all weighed alike.
+    """
+    graph = Graph(trace)
+    for operation, _ in readings(trace).get(parameter, []):
+        for reader in _in_attention(graph, operation):
+            inside = [reader] if reader.kind == "attention" else []
+            inside += [each for each in _sources(trace, reader) if each.kind == "dropout"]
+            for each in inside:
+                share = each.attributes.get("p")
+                if isinstance(share, int | float) and share > 0:
+                    return f"dropout {share:g} on the attention weights in {each.module or 'the model itself'}"
+    return ""
+
+
+def _in_attention(graph: Graph, operation: Operation) -> Iterator[Operation]:
+    """Products and attentions that the units reach before the next weight."""
+    stack, seen = [operation.index], {operation.index}
+    while stack:
+        for index in graph.readers[stack.pop()]:
+            reader = graph.trace.operations[index]
+            if index not in seen and reader.kind not in _ENDS and not reader.in_loss and reader.role != "residual":
+                seen.add(index)
+                stack.append(index)
+                if reader.kind in ("product", "attention"):
+                    yield reader
+
+
+def _sources(trace: Trace, product: Operation) -> Iterator[Operation]:
+    """What stands between a softmax and a product, from the product upwards; nothing where no softmax does."""
+    for start in product.inputs:
+        path, each = [], trace.operations[start]
+        while each.kind in _CARRIES and each.inputs:
+            path.append(each)
+            each = trace.operations[each.inputs[0]]
+        if each.kind == "softmax":
+            yield from path
 
 
 def _widths(trace: Trace, parameter: str) -> Iterator[int]:

@@ -3,7 +3,6 @@
 Shapes: U units, N numbers a unit, K random projections.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +10,10 @@ from torch import Tensor
 
 PROJECTIONS = 16
 """Two different rows agree in all of them with probability about 2^-45 in float64."""
-_CHUNK = 1 << 22
-"""Numbers projected in one go: 32 MiB of float64."""
+_CHUNK = 1 << 19
+"""Numbers projected in one go: 4 MiB of float64, which the cache holds and the allocator hands out again."""
+_COMPARED = 1 << 16
+"""Numbers compared in one go: both sides stay in the cache."""
 
 
 def projector(length: int, count: int = PROJECTIONS, *, seed: int = 0) -> Tensor:
@@ -35,30 +36,44 @@ def equal_groups(vectors_UN: Tensor, tolerance: float) -> list[list[int]]:
     # A projection moves by no more than |r| |a - b|, and |r| is near sqrt(N).
     reach_U = tolerance * norms_U[order] * (2 * vectors_UN.shape[1] ** 0.5 + 4)
     is_near = (sorted_U[1:] - sorted_U[:-1]) <= torch.maximum(reach_U[1:], reach_U[:-1])
-    runs = [order[start:stop] for start, stop in _runs(is_near.tolist())]
-    if not runs:
+    starts, lengths = _runs(is_near)
+    if not len(starts):
         return []
-    leaders = torch.cat([run[:1].expand(len(run)) for run in runs])
-    members = torch.cat(runs)
+    members, leaders = _segments(order, starts, lengths)
     distance = torch.linalg.vector_norm(vectors_UN[members] - vectors_UN[leaders], dim=1)
-    is_close = (distance <= tolerance * torch.maximum(norms_U[members], norms_U[leaders])).split([len(r) for r in runs])
+    is_close = distance <= tolerance * torch.maximum(norms_U[members], norms_U[leaders])
     groups: list[list[int]] = []
-    for run, close in zip(runs, is_close, strict=True):  # nearly every run is one group
-        whole = bool(close.all())
-        groups += [sorted(run.tolist())] if whole else _verified(vectors_UN, norms_U, run, tolerance)
+    for run, whole in zip(_split_up(members, lengths), _all_of_each(is_close, lengths), strict=True):
+        # nearly every run is one group
+        groups += [sorted(run)] if whole else _verified(vectors_UN, norms_U, torch.tensor(run), tolerance)
     return sorted(groups)
 
 
-def _runs(is_near: list[bool]) -> list[tuple[int, int]]:
-    """Maximal runs [start, stop) of sorted neighbours that are near each other."""
-    runs, start = [], None
-    for place, near in enumerate([*is_near, False]):
-        if near and start is None:
-            start = place
-        if not near and start is not None:
-            runs.append((start, place + 1))
-            start = None
-    return runs
+def _runs(is_near: Tensor) -> tuple[Tensor, Tensor]:
+    """Start and length [R] of each maximal run of sorted neighbours that are near each other."""
+    steps = torch.diff(is_near.to(torch.int8), prepend=is_near.new_zeros(1), append=is_near.new_zeros(1))
+    starts, stops = torch.nonzero(steps == 1).flatten(), torch.nonzero(steps == -1).flatten()
+    return starts, stops - starts + 1
+
+
+def _segments(order: Tensor, starts: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Members [M] of all runs in a row, and beside each member the first one [M] of its run."""
+    first = torch.repeat_interleave(starts, lengths)
+    inside = torch.arange(len(first)) - torch.repeat_interleave(lengths.cumsum(0) - lengths, lengths)
+    return order[first + inside], order[first]
+
+
+def _split_up(values: Tensor, lengths: Tensor) -> list[list[int]]:
+    """Consecutive pieces of these lengths, as lists."""
+    listed, stops = values.tolist(), lengths.cumsum(0).tolist()
+    return [listed[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
+
+
+def _all_of_each(is_true: Tensor, lengths: Tensor) -> list[bool]:
+    """Whether all of each consecutive piece are true."""
+    ends = lengths.cumsum(0) - 1
+    counts = is_true.cumsum(0)[ends]
+    return torch.diff(counts, prepend=counts.new_zeros(1)).eq(lengths).tolist()
 
 
 def _verified(vectors_UN: Tensor, norms_U: Tensor, candidates: Tensor, tolerance: float) -> list[list[int]]:
@@ -90,12 +105,11 @@ def twin_groups(rows_UN: Tensor) -> list[list[int]]:
     if not groups:
         return []
     members = torch.tensor([unit for group in groups for unit in group])
-    leaders = torch.tensor([group[0] for group in groups for _ in group])
-    pairs = zip(_slabs(rows_UN, members), _slabs(rows_UN, leaders), strict=True)
-    is_same = torch.cat([(one == other).all(1) for one, other in pairs]).split([len(group) for group in groups])
+    lengths = torch.tensor([len(group) for group in groups])
+    leaders = torch.repeat_interleave(torch.tensor([group[0] for group in groups]), lengths)
     found = []
-    for group, same in zip(groups, is_same, strict=True):
-        found += [group] if bool(same.all()) else _exactly_equal(rows_UN, group)
+    for group, same in zip(groups, _all_of_each(_agree(rows_UN, members, leaders), lengths), strict=True):
+        found += [group] if same else _exactly_equal(rows_UN, group)
     return sorted(found)
 
 
@@ -110,17 +124,22 @@ def _exactly_equal(rows_UN: Tensor, group: list[int]) -> list[list[int]]:
     """Split a group of equal projections into groups whose rows are equal bit by bit, each row read once or twice."""
     found, rest = [], torch.tensor(group)
     while len(rest) > 1:
-        is_same = torch.cat([(part == rows_UN[rest[0]]).all(1) for part in _slabs(rows_UN, rest)])
+        is_same = _agree(rows_UN, rest, rest[:1].expand(len(rest)))
         if int(is_same.sum()) > 1:
             found.append(rest[is_same].tolist())
         rest = rest[~is_same]
     return found
 
 
-def _slabs(rows_UN: Tensor, chosen: Tensor) -> Iterator[Tensor]:
-    """The chosen rows, a bounded number of them at a time."""
-    step = max(1, _CHUNK // rows_UN.shape[1])
-    return (rows_UN[chosen[start : start + step]] for start in range(0, len(chosen), step))
+def _agree(rows_UN: Tensor, one_M: Tensor, other_M: Tensor) -> Tensor:
+    """[M] whether row ``one`` equals row ``other`` in every element, a bounded number of rows at a time."""
+    step = max(1, _COMPARED // max(1, rows_UN.shape[1]))
+    found = torch.ones(len(one_M), dtype=torch.bool)
+    for start in range(0, len(one_M), step):
+        one, other = (rows_UN.index_select(0, each[start : start + step]) for each in (one_M, other_M))
+        if not torch.equal(one, other):  # nearly always they are, and that is the cheapest question
+            found[start : start + step] = (one == other).all(1)
+    return found
 
 
 @dataclass(frozen=True)

@@ -150,15 +150,17 @@ def _zeros_outside(trace: Trace, asleep: set[str]) -> list[str]:
 def slow_weights(trace: Trace) -> dict[str, int]:
     """Weights two or more steps away behind zero layers in a row, on a path that carries nothing of the input.
 
-    Some units may never wake: behind a ReLU those with a bias of 0 or less.
+    Where nobody said which optimizer will train, one step is enough: plain gradient descent may take long to leave the
+    start, whatever its rate. Some units may never wake: behind a ReLU those with a bias of 0 or less.
     """
     zero = {fact.name for fact in trace.parameters if fact.is_zero}
     if not any(_reads_a_constant(trace, operation) for operation in _readers_of(trace, zero)):
         return {}
+    least = 2 if trace.optimizer.name else 1
     return {
         each.parameter: each.delay
         for each in trace.wake.parameters
-        if each.stuck < each.slices and each.delay >= 2 and each.parameter in zero
+        if each.stuck < each.slices and each.delay >= least and each.parameter in zero
     }
 
 

@@ -1,5 +1,6 @@
 """Does the first pass give a reason to run a probe? Float32 and few projections: enough to doubt, never to judge."""
 
+import itertools
 import math
 
 import torch
@@ -14,6 +15,8 @@ _ALIKE = 1e-4
 """Relative difference of two float32 fingerprints that could be one; four numbers agree so by chance in 1e-12."""
 _FAINT = 1e-6
 """Gradients this far below the largest may be a cancelled sum."""
+_OF_ONE_LAYER = 2
+"""Weights of a recurrent layer: one for the input, one for the state."""
 _SILENT = 1e-4
 """Of what arrives at the output: a norm over one element multiplies rounding by 1 / sqrt(eps)."""
 
@@ -26,6 +29,10 @@ def of_copies(trace: Trace) -> str:
         use = weight_use(operation)
         if use is not None and operation.forward is not None and has_look_alikes(operation.forward):
             return f"units of {use.parameter} respond alike"
+        if use is not None and operation.consumer == "norm" and _has_equal_gradients(operation.backward):
+            return f"units of {use.parameter} get one gradient, and the norm behind them hides a bias"
+        if found := _equal_below(trace, operation):
+            return f"units of {found} get gradients of one size"
     for fact in trace.parameters:
         if fact.repeated_rows and fact.requires_grad:
             return f"{fact.repeated_rows} rows of {fact.name} are equal to another one"
@@ -41,6 +48,35 @@ def has_look_alikes(signal: Signal) -> bool:
     squares = tensor_of(signal.unit_square)
     num_zero = int((squares == 0).sum())
     return num_zero > 1 or bool(equal_groups(prints_UK, _ALIKE)) or bool(parallel_groups(prints_UK, _ALIKE))
+
+
+def _has_equal_gradients(signal: Signal | None) -> bool:
+    """Whether two units that get a gradient get the same one."""
+    if signal is None or signal.nonfinite or signal.units < 2 or not signal.projections:
+        return False
+    prints_UK = tensor_of(signal.fingerprint).view(-1, signal.units).T
+    return bool(equal_groups(prints_UK[prints_UK.any(1)], _ALIKE))
+
+
+def _equal_below(trace: Trace, operation: Operation) -> str:
+    """A weight of a recurrent call of several layers in which two hidden units have equal gradient norms throughout.
+
+    Only the last layer's responses come out of such a call. Copies get equal gradients in every gate, of the input's
+    weight and of the state's.
+    """
+    weights = [use for use in operation.uses if use.slot in ("weight", "recurrent")]
+    if len(weights) <= _OF_ONE_LAYER or all(use.slot != "recurrent" for use in weights):
+        return ""
+    facts = {fact.name: fact for fact in trace.parameters}
+    for one, two in itertools.pairwise(weights):
+        if (one.slot, two.slot) == ("weight", "recurrent") and one.blocks == two.blocks:
+            gradients = [facts[use.parameter].gradient for use in (one, two)]
+            norms = [tensor_of(each.row_norm).view(one.blocks, -1).T for each in gradients if each is not None]
+            if len(norms) == len(gradients) and norms[0].shape == norms[1].shape:
+                joined = torch.cat(norms, 1)
+                if equal_groups(joined[joined.any(1)], _ALIKE):
+                    return one.parameter
+    return ""
 
 
 def tensor_of(vector: Vector) -> Tensor:

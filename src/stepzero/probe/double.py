@@ -39,6 +39,8 @@ class Double(TorchFunctionMode):
         kwargs, name = kwargs or {}, getattr(func, "__name__", "")
         if name in _NARROWING and args and isinstance(args[0], Tensor):
             return args[0].to(torch.float64)
+        if name == "grad":  # a widened copy of a leaf is not the leaf that the derivative is asked for
+            return func(*args, **kwargs)
         if not name.endswith("_") and _is_mixed(args, kwargs):
             args, kwargs = widened(args), widened(kwargs)
         elif name != "view":  # which reads the same bits as another kind

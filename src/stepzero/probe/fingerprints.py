@@ -4,25 +4,27 @@ Shapes: N positions (batch entries x places), U units, K projections.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from stepzero.core.trace import ParameterUse
 from stepzero.measure.redundancy import projector
-from stepzero.probe import units
+from stepzero.probe import norms, stacked, units
 from stepzero.probe.capture import module_path
-from stepzero.probe.nodes import Record
+from stepzero.probe.nodes import Node, Record
 from stepzero.probe.recorder import Recorder
 from stepzero.probe.restore import Guard
 from stepzero.probe.sampler import Sampler
 from stepzero.probe.transfer import Ledger
 from stepzero.probe.vocabulary import Spec
 
+Known: TypeAlias = list[tuple[Tensor, Node]]
 _ROWS = frozenset(["weight", "table"])
 _ROUNDING = 1e-9
 """Relative range of a response that counts as none."""
@@ -42,6 +44,8 @@ class Visit:
     """[U] whether the response differs between positions, beyond rounding."""
     backward: Tensor | None = None
     """[U, K]; None while no gradient has arrived."""
+    centred: Tensor | None = None
+    """[U, K] of the responses less their mean, where the one reader is a norm that takes it off."""
 
 
 class UnitRecorder(Recorder):
@@ -51,10 +55,28 @@ class UnitRecorder(Recorder):
         super().__init__(model, Guard(), Sampler(Ledger()))
         self.visits: list[Visit] = []
         self._call: tuple[Any, ...] = ()
+        self._by_index: dict[int, tuple[Visit, tuple[int, ...]]] = {}
+        self._readers: Counter[int] = Counter()
 
-    def _record(self, spec: Spec, args: tuple[Any, ...], *rest: Any, **kwargs: Any) -> None:
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one torch call; recurrent layers that one call stacks are run, and seen, one by one."""
+        if stacked.is_stacked(getattr(func, "__name__", ""), args):
+            with self:
+                return stacked.by_layer(func, args)
+        return super().__torch_function__(func, types, args, kwargs)
+
+    def _record(
+        self, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any], known: Known, *rest: Any, **as_: Any
+    ) -> None:
         self._call = args
-        super()._record(spec, args, *rest, **kwargs)
+        read = {node.index for _, node in known if node.index is not None}
+        self._readers.update(read)
+        if spec.kind == "norm" and len(read) == 1 and read <= self._by_index.keys():
+            visit, axes = self._by_index[read.pop()]
+            if (whole := norms.without_means(spec.name, args, kwargs, axes)) is not None:
+                centred = _projected(whole, axes)
+                visit.centred = torch.where(visit.varies[:, None], centred, torch.zeros_like(centred))
+        super()._record(spec, args, kwargs, known, *rest, **as_)
 
     def _is_worth_measuring(self, record: Record) -> bool:
         return record.kind == "weighted"
@@ -72,6 +94,7 @@ class UnitRecorder(Recorder):
         forward, varies = _projected(tensor.detach(), axes), _varies(tensor.detach(), axes)
         visit = Visit(use.parameter, record.name, use, tensor.numel() // max(1, len(forward)), forward, varies)
         self.visits.append(visit)
+        self._by_index[record.index] = visit, axes
         if tensor.requires_grad:
             tensor.register_hook(_arrival(visit, axes))
 
@@ -83,6 +106,9 @@ class UnitRecorder(Recorder):
 
     def rows(self) -> dict[str, list[Visit]]:
         """Visits by weight."""
+        for index, (visit, _) in self._by_index.items():
+            if visit.centred is not None and self._readers[index] == 1:
+                visit.forward = visit.centred
         found: dict[str, list[Visit]] = {}
         for visit in self.visits:
             found.setdefault(visit.parameter, []).append(visit)

@@ -1,12 +1,14 @@
 """From mutable records and fetched numbers to the frozen Trace."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from stepzero.core.trace import (
+    COMPLEX,
     Attribute,
     GradientFact,
     InputFact,
@@ -65,10 +67,15 @@ def trace(
         has_forward=True,
         has_backward=run.has_backward,
         conditions=(*run.conditions, *subject.notes),
-        skipped=tuple(sorted(run.recorder.unmeasured.items())),
+        skipped=(*sorted(run.recorder.unmeasured.items()), *_complex(parameters)),
         seed=subject.seed,
         torch=str(torch.__version__),
     )
+
+
+def _complex(parameters: tuple[TensorFact, ...]) -> Iterator[tuple[str, str]]:
+    """Weights whose units no fingerprint tells apart, because it would have to be complex."""
+    return ((fact.name, COMPLEX) for fact in parameters if fact.dtype.startswith("complex") and fact.numel > 1)
 
 
 def _with_repeated_rows(

@@ -74,8 +74,8 @@ def siblings(replica: Replica) -> Iterator[Siblings]:
     for name, each in replica.parameters.items():
         if each.dim() < 2 or each.numel() < 2 or bool((each == each.flatten()[0]).all()):
             continue
-        detached = each.detach()
-        key = (tuple(each.shape), float(detached.flatten()[0]), float(detached.flatten()[-1]), float(detached.sum()))
+        flat = each.detach().flatten()
+        key = (tuple(each.shape), flat[0].item(), flat[-1].item(), flat.sum().item())
         groups.setdefault(key, []).append(name)
     for names in groups.values():
         first = replica.parameters[names[0]]
@@ -86,5 +86,6 @@ def siblings(replica: Replica) -> Iterator[Siblings]:
 
 def _is_pattern(tensor: Tensor) -> bool:
     """Identities, fixed kernels, masks: many entries and few values."""
-    values: Tensor = tensor.detach().unique()
+    numbers = tensor.detach()
+    values: Tensor = (torch.view_as_real(numbers) if numbers.is_complex() else numbers).unique()
     return values.numel() <= min(_PATTERN, tensor.numel() // 2)

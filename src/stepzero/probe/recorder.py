@@ -62,6 +62,7 @@ class Recorder(TorchFunctionMode):
         self._visits: dict[tuple[str, str], int] = {}
         self._largest: dict[Any, float] = {}
         self._kept: list[Tensor] = []
+        self._dropped = 0.0
         self._weighed: tuple[Tensor | None, Measured | None] = (None, None)
         # Tensors that outlive the pass carry no mark: where they came from is kept here, by identity.
         for tensor in tree.lasting(modules):
@@ -151,6 +152,7 @@ class Recorder(TorchFunctionMode):
                 spec = self._inplace.get(func) or self._inplace.setdefault(func, replace(spec, is_inplace=True))
             self._before_write(spec, args, kwargs)
         if spec.kind in ("dropout", "attention"):
+            self._dropped = settings.attention_dropout(args, kwargs) if spec.kind == "attention" else 0.0
             args, kwargs = settings.without_dropout(spec, args, kwargs)
         if self.phase == "backward":  # a checkpoint runs its forward again, and must save what it saved before
             return func(*args, **kwargs)
@@ -222,7 +224,7 @@ class Recorder(TorchFunctionMode):
         record.unit_axis = units.of_result(
             spec.name, spec.kind, (args, kwargs), record.shape, *source, result=first, weights=operands
         )
-        settings.read(record, spec, args, kwargs)
+        settings.read(record, spec, args, kwargs, dropped=self._dropped)
         self._mark(spec, record, known, outputs, shapes)
         if not from_input or not first.is_floating_point():
             return

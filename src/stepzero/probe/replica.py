@@ -41,7 +41,7 @@ class Replica:
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
         with preserved_randomness(), preserved_state():
-            self.model = copied_model(subject).double()
+            self.model = copied_model(subject).double()._apply(widened)  # noqa: SLF001 - double() leaves complex ones
             set_modes(self.model)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.trainable = {name: each for name, each in self.parameters.items() if each.requires_grad}

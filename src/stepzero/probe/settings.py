@@ -45,8 +45,8 @@ _REDUCTION_AT = {
 """Where they take it by position; torch.nn.functional passes it on by name, however it was called."""
 
 
-def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Settings that rules and roles need, as plain numbers."""
+def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any], *, dropped: float = 0.0) -> None:
+    """Settings that rules and roles need, as plain numbers; ``dropped``: the share that a fused attention was told."""
     if spec.name == "einsum" and args and isinstance(args[0], str):
         record.attributes["equation"] = args[0]
     elif spec.name.startswith("conv") and spec.name[-2:] in ("1d", "2d", "3d"):
@@ -61,6 +61,7 @@ def read(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, An
     elif spec.name == "scaled_dot_product_attention":
         scale = kwargs.get("scale", args[6] if len(args) > 6 else None)
         record.attributes["scale"] = float(scale) if isinstance(scale, int | float) else None
+        record.attributes["p"] = dropped
     elif spec.kind == "dropout":
         share = argument(args, kwargs, 1, "p", 0.5)
         record.attributes["p"] = float(share) if isinstance(share, int | float) else None
@@ -139,6 +140,12 @@ def without_dropout(
             return (*args[:4], 0.0, *args[5:]), kwargs
         return args, {**kwargs, "dropout_p": 0.0}
     return args, kwargs
+
+
+def attention_dropout(args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    """Share of the attention weights that a fused call drops; ask before `without_dropout`."""
+    share = argument(args, kwargs, 4, "dropout_p", 0.0)
+    return float(share) if isinstance(share, int | float) else 0.0
 
 
 def read_loss(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ parameters by their law (would it be live then?), and zero factors one at a time
 
 import itertools
 import re
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -17,8 +17,10 @@ from torch import Tensor
 from stepzero.core.trace import Trace
 from stepzero.core.wake import Cause, DeadProduct, ParameterWake, WakeFact
 from stepzero.measure.control import Law, laws
+from stepzero.measure.relation import connected
 from stepzero.probe import steps
 from stepzero.probe.optimizer import optimizer_of
+from stepzero.probe.packed import factors_of
 from stepzero.probe.replica import Gradients, Replica, ReplicaError, Sizes
 from stepzero.probe.subject import Subject
 from stepzero.probe.touch import touched
@@ -170,7 +172,8 @@ class _Probe:
         return law.mean + law.std * self._noise(start)
 
     def _noise(self, like: Tensor) -> Tensor:
-        return torch.randn(like.shape, generator=self.generator, dtype=torch.float64).to(like.device)
+        dtype = torch.complex128 if like.is_complex() else torch.float64
+        return torch.randn(like.shape, generator=self.generator, dtype=dtype).to(like.device)
 
     @cached_property
     def _control(self) -> tuple[Sizes, bool]:
@@ -272,7 +275,7 @@ class _Probe:
             for other in revived[name] & set(zeros) - {name}:
                 pairs[name].add(other)
                 pairs[other].add(name)
-        groups = _connected(pairs)
+        groups = connected(pairs)
         lonely = [name for name in zeros if not pairs[name] and name not in revived[name]]
         if not groups and len(lonely) > 1:
             rest = {name: self._revived_by([each for each in lonely if each != name], stuck) for name in lonely}
@@ -289,6 +292,8 @@ class _Probe:
             DeadProduct(group, tuple(sorted({each for name in group for each in revived[name]} - inside)))
             for group in groups
         ]
+        products += self._packed([name for name in zeros if name not in inside], revived)
+        inside |= {name for product in products for name in product.factors}
         roles = {_role(name) for name in inside}
         alike = tuple(name for name in untried if _role(name) in roles)
         if alike:  # block after block has one fault: the rest plays the same roles
@@ -298,6 +303,31 @@ class _Probe:
             (one, name) for name in zeros if name not in inside for one in sorted(revived[name]) if one not in silenced
         ]
         return products, blockers, {one for found in revived.values() for one in found}
+
+    def _packed(self, names: list[str], revived: dict[str, set[str]]) -> list[DeadProduct]:
+        """Products whose zero factors are slices of one parameter."""
+        tried = ((name, factors_of(self._zero_slices(name), partial(self._woken_inside, name))) for name in names)
+        return [
+            DeadProduct((name,), tuple(sorted(revived[name] - {name})), slices)
+            for name, slices in tried
+            if slices is not None
+        ]
+
+    def _woken_inside(self, name: str, drawn: list[int]) -> set[int]:
+        """Stuck zero slices of a parameter that live when others and every zero that moves are drawn."""
+        self.replica.write({each: self._grown(each, drawn if each == name else []) for each in self.first})
+        now = self.replica.sizes(0)[0][name]
+        self.replica.reset()
+        return set() if now is None else {place for place in self._zero_slices(name) if now[place] > 0}
+
+    def _grown(self, name: str, also: list[int]) -> Tensor:
+        """The parameter with the zero slices drawn that wake by themselves, and ``also``."""
+        start = self.replica.start_of(name).clone()
+        awake = [place for place, step in enumerate(self.first[name]) if step is not None and start.dim()]
+        places = [*also, *(place for place in awake if not bool(start[place].any()))]
+        if places:
+            start[places] = self._drawn(name)[places]
+        return start
 
     def _is_factor(self, name: str) -> bool:
         """Not a bias or shift, which is added and not multiplied: zero is its law."""
@@ -360,19 +390,3 @@ def _is_same(one: Tensor, other: Tensor) -> bool:
     if one.shape != other.shape:
         return False
     return bool(((one - other).abs().max() <= _SAME * one.abs().max()).item()) if one.numel() else True
-
-
-def _connected(pairs: dict[str, set[str]]) -> list[tuple[str, ...]]:
-    """Connected groups of a symmetric relation, each in the order of its names."""
-    groups, seen = [], set()
-    for name, partners in pairs.items():
-        if name in seen or not partners:
-            continue
-        group, stack = {name}, [name]
-        while stack:
-            new = pairs[stack.pop()] - group
-            group |= new
-            stack.extend(new)
-        seen |= group
-        groups.append(tuple(each for each in pairs if each in group))
-    return groups

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from stepzero.core.outcome import Accepted
 from stepzero.core.plan import Entry
 from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
-from stepzero.measure.uses import live_inputs, readings, weight_use
+from stepzero.measure.uses import live_inputs, readings
 from stepzero.probe.vocabulary import RECURRENT
 from stepzero.repair.calibrate import Target
 from stepzero.repair.offline import buffer_entry
+from stepzero.repair.paths import JOINS, branch_ends, unscaled_queries
 
 HEAD_STD = 0.3
 """Logits of this size cost sigma^2 / 2 = 0.045 nats above the best constant guess (He et al. notes, section 5)."""
 _PASSES = ("view", "dropout", "pool", "join")
-_JOINS = ("residual", "projection-residual")
 _DRAWN = 3.0
 """A bias of this many times the size of a drawn one was written on purpose."""
 _HARMLESS = frozenset(["tied weights", "padding row"])
@@ -39,11 +39,13 @@ class Layout:
     read: dict[str, list[tuple[Operation, ParameterUse]]]
     ends: dict[str, int]
     """Parameter at the end of a residual branch: how many branches its stream has."""
+    queries: dict[str, float]
+    """Query weight of an attention that does not divide by the root of its head width: the factor that does."""
 
 
 def layout(trace: Trace) -> Layout:
     """Read the residual structure once."""
-    return Layout(trace, readings(trace), _branch_ends(trace))
+    return Layout(trace, readings(trace), branch_ends(trace), unscaled_queries(trace))
 
 
 def entries(found: Layout, accepted: Iterable[Accepted], keep: Iterable[str]) -> tuple[Entry, ...]:
@@ -70,7 +72,8 @@ def targets(found: Layout, planned: Iterable[Entry]) -> dict[str, Target]:
         if entry.role == "branch end":
             wanted[entry.name] = Target(joins=found.ends[entry.name])
         else:
-            wanted[entry.name] = Target(HEAD_STD if entry.role == "head" else 1.0)
+            size = HEAD_STD if entry.role == "head" else found.queries.get(entry.name, 1.0)
+            wanted[entry.name] = Target(size)
     return wanted
 
 
@@ -139,6 +142,9 @@ def _weight(found: Layout, fact: TensorFact, uses: list[tuple[Operation, Paramet
         number = found.ends[fact.name]
         role, gain = "branch end", gain / math.sqrt(number)
         why = f"{why}; last weight of one of {number} residual branches that share one stream"
+    elif fact.name in found.queries:
+        gain *= found.queries[fact.name]
+        why = f"{why}; it makes up for scores that are not divided by the root of the head width"
     return Entry(
         fact.name, "drawn", role, why, scheme, "1502.01852" if scheme == "he" else "LeCun et al. 1998",
         fan_in=fan_in, fan_out=use.fan_out, gain=gain, std=gain / math.sqrt(fan_in), blocks=use.blocks,
@@ -160,8 +166,9 @@ def _table(found: Layout, fact: TensorFact, uses: list[tuple[Operation, Paramete
     operation = uses[0][0]
     width = fact.shape[-1] if fact.shape else 1
     is_tied = any(use.slot == "weight" for _, use in _readings(found, fact.name, fact.aliases))
-    is_stream = any(name in _JOINS for name in (reader.role for reader in _reached(found.trace, operation)))
+    is_stream = any(name in JOINS for name in (reader.role for reader in _reached(found.trace, operation)))
     std = width**-0.5 if is_tied or is_stream or operation.kind == "add" else 1.0
+    std *= HEAD_STD if is_tied else 1.0  # what it reads as a head has unit size, behind a norm
     reason = "tied to the head" if is_tied else "start of a residual stream" if std != 1.0 else "feeds a layer directly"
     padding = operation.attributes.get("padding_idx")
     row = padding % fact.shape[0] if isinstance(padding, int) and padding > -fact.shape[0] - 1 else None
@@ -216,33 +223,3 @@ def _gain(trace: Trace, operation: Operation) -> tuple[float, str]:
         if operation.kind not in _PASSES:
             return 1.0, f"a {operation.role or operation.kind}"
     return 1.0, "a view"
-
-
-def _branch_ends(trace: Trace) -> dict[str, int]:
-    """The last weight of each residual branch, and the number of additions on its stream."""
-    graph = Graph(trace)
-    adds = [operation for operation in trace.operations if operation.role in _JOINS and not operation.in_loss]
-    places = {add.index for add in adds}
-    near = {add.index: (graph.upstream({add.index}) | graph.downstream({add.index})) & places for add in adds}
-    ends: dict[str, int] = {}
-    for add in adds:
-        sources = sorted(live_inputs(trace, add), key=lambda source: source.index)
-        if add.role == "residual" and len(sources) == 2 and (name := _last_weight(trace, sources[1])):
-            ends.setdefault(name, len(near[add.index]))
-    return ends
-
-
-def _last_weight(trace: Trace, operation: Operation) -> str | None:
-    """The weight or norm gain behind which nothing but linear passes, biases and factors stands."""
-    for _ in range(_STEPS):
-        if operation.kind == "norm":
-            return next((use.parameter for use in operation.uses if use.slot == "gain"), None)
-        if operation.kind == "weighted":
-            use = weight_use(operation)
-            return use.parameter if use is not None and use.slot == "weight" else None
-        sources = live_inputs(trace, operation)
-        is_passed = operation.kind in _PASSES or operation.role in ("bias", "scale") or operation.kind == "multiply"
-        if not is_passed or len(sources) != 1:
-            return None
-        operation = sources[0]
-    return None

@@ -38,13 +38,25 @@ def test_the_message_has_step_rate_law_and_size():
     (finding,) = ask("SZ404", only_biases(5), X, square, optimizer=SGD)
     assert finding.where == ("0.weight", "2.weight", "4.weight")
     assert finding.value == pytest.approx(0.05**15)
-    assert "0.weight has 4 all-zero weight layers between it and the loss: SGD at learning rate 0.05" in finding.message
+    assert "0.weight has 4 all-zero weight layers between it and the loss, and only biases" in finding.message
+    assert "SGD at learning rate 0.05 first reaches it" in finding.message
     assert f"at step 4 with a gradient of order 0.05^15 = 1e{15 * math.log10(0.05):.0f}" in finding.message
 
 
 def test_without_an_optimizer_it_is_judged_as_gradient_descent_at_the_reference_rate():
     (finding,) = ask("SZ404", only_biases(4), X, square)
     assert finding.value == pytest.approx(0.01**7)
+
+
+@pytest.mark.parametrize("layers", [2, 3])
+def test_without_an_optimizer_the_pace_is_open(layers):
+    """Under Adam such a start learns soon, under gradient descent it may take 25 times as long."""
+    assert said(only_biases(layers)) == ["warning"]
+
+
+def test_one_zero_layer_below_random_ones_is_no_such_start():
+    assert said(zeroed(stack(6, 8, 8, 3), "0.weight")) == []
+    assert said(zeroed(stack(6, 8, 3), "0.weight")) == []
 
 
 @pytest.mark.parametrize("lr", [0.3, 0.01])

@@ -128,3 +128,16 @@ def test_a_model_that_cannot_be_probed_is_not_judged():
     assert severities("SZ701", model, X, square) == []
     (reason,) = reasons("SZ701", model, X)
     assert "cannot be copied" in reason
+
+
+@pytest.mark.parametrize("zero", [24, 36])
+def test_zero_query_and_key_rows_of_a_packed_projection(zero):
+    inner = nn.MultiheadAttention(12, 4, batch_first=True)
+    with torch.no_grad():
+        inner.in_proj_weight[:zero] = 0
+    model = Net(lambda self, x: self.inner(x, x, x, need_weights=False)[0], inner=inner)
+    batch = seeded(3, 5, 12)
+    (finding,) = ask("SZ701", model, batch, square)
+    assert finding.where == ("inner.in_proj_weight",)
+    assert "rows 0 to 11 and rows 12 to 23 of inner.in_proj_weight are zero factors of one product" in finding.message
+    assert severities("SZ402", model, batch, square) == []

@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -79,12 +81,49 @@ def parted(model):
     return float((model.q.weight[6:9] - model.q.weight[:3]).detach().abs().max())
 
 
-@pytest.mark.xfail(
-    strict=True, reason="dropout on attention weights, which falls on each head by itself, is not looked for"
-)
-def test_dropout_on_the_attention_weights_lowers_it():
-    assert parted(copied(attention(dropout=0.3))) > 1e-6 > parted(copied(attention()))
-    assert {finding.severity for finding in found(copied(attention(dropout=0.3))).values()} == {"warning"}
+def fused(dropout):
+    def forward(self, x):
+        q, k, v = (layer(x).unflatten(-1, (4, -1)).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout if self.training else 0.0)
+        return self.o(mixed.transpose(1, 2).flatten(2))
+
+    return Net(forward, **{name: nn.Linear(12, 12) for name in "qkvo"})
+
+
+@pytest.mark.parametrize("made", [lambda dropout: attention(dropout=dropout), fused])
+def test_dropout_on_the_attention_weights_lowers_it(made):
+    assert parted(copied(made(0.3))) > 1e-6 > parted(copied(made(0.0)))
+    said = found(copied(made(0.3)))
+    assert set(said) == {("q.weight",), ("k.weight",), ("v.weight",)}
+    assert {finding.severity for finding in said.values()} == {"warning"}
+    assert all("until dropout 0.3 on the attention weights" in finding.message for finding in said.values())
+
+
+@pytest.mark.parametrize("need", [True, False])
+def test_dropout_inside_torchs_own_attention_lowers_it(need):
+    module = nn.MultiheadAttention(12, 4, batch_first=True, dropout=0.2)
+    with torch.no_grad():
+        for start in (0, 12, 24):
+            module.in_proj_weight[start + 6 : start + 9] = module.in_proj_weight[start : start + 3]
+        module.out_proj.weight[:, 6:9] = module.out_proj.weight[:, :3]
+    said = found(Net(lambda self, x: self.a(x, x, x, need_weights=need)[0], a=module))
+    assert [finding.severity for finding in said.values()] == ["warning"]
+
+
+def test_units_of_one_head_are_not_told_apart_by_it():
+    """The same mask falls on all of them: two equal columns of the value stay copies."""
+    model = attention(dropout=0.3)
+    with torch.no_grad():
+        model.v.weight[1], model.v.bias[1] = model.v.weight[0], model.v.bias[0]
+        model.o.weight[:, 1] = model.o.weight[:, 0]
+    assert severities("SZ201", model, X, square) == ["error"]
+    moved = copy.deepcopy(model).double().train()
+    optimizer = torch.optim.SGD(moved.parameters(), lr=0.1)
+    for _ in range(5):
+        optimizer.zero_grad()
+        square(moved(X.double())).backward()
+        optimizer.step()
+    assert float((moved.v.weight[1] - moved.v.weight[0]).detach().abs().max()) < 1e-12
 
 
 # -- traps ------------------------------------------------------------------------------------------------------------

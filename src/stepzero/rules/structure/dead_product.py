@@ -17,7 +17,8 @@ def dead_product(trace: Trace, _: Limits) -> Verdict:
     -------------
     Two or more zero factors of one product: both halves of a low-rank adapter, query and key, value and output, the
     two inputs of a gated layer, a zero gate on a branch whose last layer is zero, two zero layers in a row without a
-    skip between them. Found by virtual steps that never wake them, and by redrawing one factor, which wakes the other.
+    skip between them; also where one parameter holds both, as a packed projection holds the rows of query and key.
+    Found by virtual steps that never wake them, and by redrawing one factor, which wakes the other.
 
     Why it matters
     --------------
@@ -90,7 +91,8 @@ def dead_product(trace: Trace, _: Limits) -> Verdict:
 
 def _finding(trace: Trace, products: list[DeadProduct]) -> Finding:
     first = products[0]
-    names = enumerated(first.factors)
+    names = " and ".join(_rows(each) for each in first.slices) if first.slices else enumerated(first.factors)
+    names += f" of {first.factors[0]}" if first.slices else ""
     silenced = sum(len(product.silenced) for product in products)
     also = f"; {silenced} more parameters wait for them" if silenced else ""
     again = f"; so are {len(products) - 1} more products of the same roles" if len(products) > 1 else ""
@@ -100,10 +102,10 @@ def _finding(trace: Trace, products: list[DeadProduct]) -> Finding:
         severity="error",
         where=tuple(name for product in products for name in product.factors),
         message=(
-            f"{names} are zero factors of one product: {len(first.factors)} zeros where at most 1 can move, and no "
+            f"{names} are zero factors of one product: {first.num_zeros} zeros where at most 1 can move, and no "
             f"gradient in {trace.wake.steps} virtual steps{also}{again}"
         ),
-        value=float(len(first.factors)),
+        value=float(first.num_zeros),
         limit=1.0,
         unit="zero factors",
         evidence="wake-up",
@@ -111,3 +113,11 @@ def _finding(trace: Trace, products: list[DeadProduct]) -> Finding:
         fix=Fix("redraw one factor, keep the other zero", first.factors[0], "law", is_safe=True),
         citation="project theory notes, 1.5",
     )
+
+
+def _rows(slices: tuple[int, ...]) -> str:
+    """'rows 0 to 11', 'row 3', or the ends of a set with gaps."""
+    if len(slices) == 1:
+        return f"row {slices[0]}"
+    is_run = slices[-1] - slices[0] + 1 == len(slices)
+    return f"rows {slices[0]} to {slices[-1]}" if is_run else f"{len(slices)} rows from {slices[0]} to {slices[-1]}"

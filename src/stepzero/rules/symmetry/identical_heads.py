@@ -24,7 +24,8 @@ def identical_heads(trace: Trace, _: Limits) -> Verdict:
     When it is fine
     ---------------
     Keys and values shared by grouping are one tensor. Heads with equal queries but different output columns separate
-    at the first step.
+    at the first step. Dropout on the attention weights falls on each head by itself and tells them apart in training:
+    that lowers this to a warning.
 
     Bad
     ---
@@ -66,7 +67,7 @@ def identical_heads(trace: Trace, _: Limits) -> Verdict:
         if not groups:
             continue
         count = attention_heads.head_count(trace, name, found)
-        noise = blocks.breaker(trace, name)
+        noise = blocks.breaker(trace, name) or attention_heads.breaker(trace, name)
         equal = sum(len(group) - 1 for group in groups)
         listed = enumerated([" = ".join(str(head) for head in group) for group in groups])
         yield Finding(

@@ -1,0 +1,73 @@
+"""Where branches end and whether scores are scaled, told by the graph."""
+
+import pytest
+import torch
+from torch import nn
+
+from stepzero.api import trace
+from stepzero.repair.paths import branch_ends, unscaled_queries
+from tests.probe.observing import Net
+
+X = torch.randn(4, 6, 8, generator=torch.Generator().manual_seed(0))
+
+
+def attention(score):
+    def forward(self, x):
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        return score(q, k).softmax(-1) @ v
+
+    return Net(forward, q=nn.Linear(8, 8), k=nn.Linear(8, 8), v=nn.Linear(8, 8))
+
+
+@pytest.mark.parametrize(
+    ("score", "factor"),
+    [
+        (lambda q, k: q @ k.transpose(1, 2), 8**-0.5),
+        (lambda q, k: q @ k.transpose(1, 2) + torch.ones(6, 6), 8**-0.5),
+        (lambda q, k: q @ k.transpose(1, 2) / 8**0.5, None),
+        (lambda q, k: (q * 8**-0.5) @ k.transpose(1, 2), None),
+        (lambda q, k: torch.einsum("btd,bsd->bts", q, k), 8**-0.5),
+    ],
+)
+def test_the_query_makes_up_for_a_missing_root(score, factor):
+    found = unscaled_queries(trace(attention(score), X))
+    assert found == ({} if factor is None else {"q.weight": pytest.approx(factor)})
+
+
+@pytest.mark.parametrize(("scale", "factor"), [(None, None), (1.0, 8**-0.5), (1 / 8, None)])
+def test_a_fused_attention_says_its_scale(scale, factor):
+    def forward(self, x):
+        return nn.functional.scaled_dot_product_attention(self.q(x), self.k(x), self.v(x), scale=scale)
+
+    model = Net(forward, q=nn.Linear(8, 8), k=nn.Linear(8, 8), v=nn.Linear(8, 8))
+    found = unscaled_queries(trace(model, X))
+    assert found == ({} if factor is None else {"q.weight": pytest.approx(factor)})
+
+
+def residual(depth, make):
+    def forward(self, x):
+        for block in self.blocks:
+            x = x + block(x)
+        return x
+
+    return Net(forward, blocks=nn.ModuleList([make() for _ in range(depth)]))
+
+
+def test_the_last_weight_of_each_branch_and_the_number_of_branches():
+    model = residual(3, lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 8), nn.Dropout(0.1)))
+    assert branch_ends(trace(model, X)) == {f"blocks.{index}.2.weight": 3 for index in range(3)}
+
+
+def test_a_norm_at_the_end_carries_the_factor():
+    model = residual(2, lambda: nn.Sequential(nn.Linear(8, 8), nn.LayerNorm(8)))
+    assert branch_ends(trace(model, X)) == {f"blocks.{index}.1.weight": 2 for index in range(2)}
+
+
+def test_an_activation_at_the_end_has_no_last_weight():
+    model = residual(2, lambda: nn.Sequential(nn.Linear(8, 8), nn.ReLU()))
+    assert branch_ends(trace(model, X)) == {}
+
+
+def test_a_plain_stack_has_none():
+    model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 8))
+    assert branch_ends(trace(model, X)) == unscaled_queries(trace(model, X)) == {}
