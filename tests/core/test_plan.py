@@ -45,7 +45,12 @@ def test_what_is_no_plan_is_a_value_error(text):
 PLAN = Plan(
     "m",
     0,
-    entries=(Entry("a", "drawn", aliases=("b",)), Entry("c", "set", value=0.0), Entry("d", "kept"), Entry("e", "skipped")),
+    entries=(
+        Entry("a", "drawn", aliases=("b",)),
+        Entry("c", "set", value=0.0),
+        Entry("d", "kept"),
+        Entry("e", "skipped"),
+    ),
 )
 
 
