@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "torchvision", "timm", "transformers", "torchlens", "scikit-learn", "numpy")
+PACKAGES = ("torch", "torchvision", "timm", "transformers", "torchlens", "lsuv", "scikit-learn", "numpy")
 
 
 def describe() -> dict[str, Any]:

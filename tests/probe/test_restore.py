@@ -9,7 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from stepzero.core.errors import IncompleteError
 from stepzero.probe.capture import capture
+from stepzero.probe.restore import Guard, Snapshot
 from stepzero.probe.subject import subject_of
 from tests.probe.models import CASES
 
@@ -165,3 +167,19 @@ def test_what_runs_by_itself_runs_under_the_hooks_too() -> None:
     assert deepest > 100
     trace = capture(subject_of(model, torch.ones(2, 4)))
     assert [operation.name for operation in trace.weighted()] == ["linear"]
+
+
+def test_a_write_on_purpose_is_kept_when_it_was_said() -> None:
+    model = nn.Linear(3, 3)
+    snapshot = Snapshot(model, Guard())
+    with torch.no_grad():
+        model.weight.fill_(2.0)
+    with pytest.raises(IncompleteError, match="wrote to weight"):
+        snapshot.restore()
+    snapshot.renew()
+    snapshot.restore()
+    assert bool((model.weight == 2.0).all())
+    with torch.no_grad():
+        model.weight.fill_(3.0)
+    with pytest.raises(IncompleteError, match="wrote to weight"):
+        snapshot.restore()

@@ -225,6 +225,10 @@ class Snapshot:
                 "the model was changed: rebuild it, or check a copy (copy.deepcopy(model))"
             )
 
+    def renew(self) -> None:
+        """Take the parameters' values as they are now for those to keep: they were written on purpose."""
+        self._parameters = [saved._replace(version=_version(saved.parameter)) for saved in self._parameters]
+
     def _restore_parameter(self, saved: _Saved) -> bool:
         """Put one parameter object back; True when its values were written and no copy of them exists."""
         parameter, alias = saved.parameter, saved.alias

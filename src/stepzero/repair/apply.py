@@ -40,19 +40,21 @@ def calibrated(model: nn.Module, plan: Plan, run: Callable[[], Any], targets: Ma
     """One pass to find the factors, one to verify them; the Plan with both written in.
 
     Raises:
-        IncompleteError: the verifying pass measured something else than was asked for; every bit is put back.
+        IncompleteError: the verifying pass measured something else than was asked for; the caller's `Undo` puts
+            every bit back.
     """
     if not targets:
         return plan
-    found = calibrate.calibrate(model, run, targets)
-    with calibrate.write(model, found.factors):
-        seen = calibrate.measure(model, run, {name for name in found.factors if not targets[name].joins})
-        scalings = tuple(_verified(model, each, seen.get(name)) for name, each in found.scalings.items())
+    found = calibrate.calibrate_(model, run, targets)
+    scalings = tuple(
+        _verified(model, each, None if targets[name].joins else found.seen.get(name))
+        for name, each in found.scalings.items()
+    )
     return replace(
         plan,
         scalings=plan.scalings + scalings,
         skipped=plan.skipped + tuple(found.skipped.items()),
-        forwards=plan.forwards + 2,
+        forwards=plan.forwards + found.forwards,
     )
 
 

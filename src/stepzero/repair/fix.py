@@ -6,15 +6,13 @@ from typing import Any
 
 from stepzero.core.errors import IncompleteError
 from stepzero.core.finding import Finding
-from stepzero.core.limits import Limits
 from stepzero.core.outcome import Report
 from stepzero.core.plan import Entry, Plan
 from stepzero.core.trace import Trace
-from stepzero.measure import idioms
-from stepzero.probe.capture import capture
 from stepzero.probe.restore import preserved_randomness, seed_everything
 from stepzero.probe.subject import Subject
 from stepzero.repair import apply, planning
+from stepzero.repair.observe import observe
 
 ROUNDS = 4
 """A fix may bring to light what stood behind the fault; four in a row end it."""
@@ -98,10 +96,10 @@ def _places(findings: Iterable[Finding]) -> tuple[str, ...]:
 
 def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Plan:
     """Draw and set what is due, once each; then calibrate what was drawn, or everything where that is the fix."""
-    seen = capture(subject)
+    seen, accepted = observe(subject)
     found = planning.layout(seen)
     places = {name for finding in due for name in _named(finding, seen)}
-    meant = [each for each in idioms.accepted(seen, Limits()) if not places.intersection(each.where)]
+    meant = [each for each in accepted if not places.intersection(each.where)]
     lawful = {entry.name: entry for entry in planning.entries(found, meant, ())}
     chosen = {entry.name: entry for finding in due for entry in _entries(finding, seen, lawful)}
     made = tuple(_again(entry, number) for entry in chosen.values())

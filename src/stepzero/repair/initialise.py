@@ -11,16 +11,14 @@ from torch import nn
 
 from stepzero import schemes
 from stepzero.core.errors import ConfigError, IncompleteError, TargetError, did_you_mean
-from stepzero.core.limits import Limits
 from stepzero.core.plan import Entry, Plan
 from stepzero.core.version import VERSION
-from stepzero.measure import idioms
 from stepzero.probe import tree
-from stepzero.probe.capture import capture
 from stepzero.probe.restore import preserved_randomness, seed_everything
 from stepzero.probe.subject import Subject, subject_of, unwrapped
 from stepzero.repair import apply, heads, offline, planning
 from stepzero.repair.materialise import materialise, still_unwritten
+from stepzero.repair.observe import observe
 
 AUTO = "auto"
 
@@ -114,9 +112,9 @@ def _carried_out(model: nn.Module, batch: Any, loss: Any, target: Any, asked: As
         apply.draw(model, plan, None)
         return plan
     subject = subject_of(model, batch, loss, target, seed=seed)
-    seen = capture(subject)
+    seen, meant = observe(subject)
     found = planning.layout(seen)
-    planned = planning.entries(found, idioms.accepted(seen, Limits()), keep)
+    planned = planning.entries(found, meant, keep)
     planned = heads.with_prior(planned, seen, subject.target)
     plan = replace(empty, entries=_with_scheme(planned, scheme), notes=tuple(subject.notes))
     inputs = [tensor for _, tensor in subject.named_inputs() if tensor.is_floating_point()]

@@ -26,12 +26,12 @@ def entries(model: nn.Module, keep: Iterable[str]) -> tuple[Entry, ...]:
     globs, gains, names = tuple(keep), _gains(model), _aliases(model)
     planned: dict[str, Entry] = {}
     for path, module in tree.modules(model):
-        prefix = f"{path}." if path else ""
         known = dict(_laws(module, gains.get(path, (1.0, "nothing known"))))
         for name, tensor in module._parameters.items():
             if tensor is None or (first := names[id(tensor)][0]) in planned:
                 continue
-            entry = _stopped(prefix + name, tensor, globs) or known.get(name) or Entry(name, "skipped", why=_UNKNOWN)
+            stopped = _stopped(names[id(tensor)], tensor, globs)
+            entry = stopped or known.get(name) or Entry(name, "skipped", why=_UNKNOWN)
             planned[first] = _named(entry, first, tuple(names[id(tensor)][1:]))
     return (*planned.values(), *_buffers(model))
 
@@ -50,8 +50,9 @@ def _aliases(model: nn.Module) -> dict[int, list[str]]:
     return found
 
 
-def _stopped(name: str, tensor: Tensor, keep: tuple[str, ...]) -> Entry | None:
-    if glob := next((each for each in keep if fnmatch.fnmatchcase(name, each)), None):
+def _stopped(names: list[str], tensor: Tensor, keep: tuple[str, ...]) -> Entry | None:
+    name = names[0]
+    if glob := next((each for each in keep if any(fnmatch.fnmatchcase(alias, each) for alias in names)), None):
         return Entry(name, "kept", why=f"asked for by keep={glob!r}")
     if not tensor.requires_grad:
         return Entry(name, "kept", why="frozen: it takes no gradient")
@@ -118,7 +119,7 @@ def _laws(module: nn.Module, fed: tuple[float, str]) -> Iterator[tuple[str, Entr
         yield from _recurrent(module)
     elif isinstance(module, nn.MultiheadAttention):
         yield from _attention(module)
-    elif (fan := weight_fans(module)) is not None:
+    elif (fan := weight_fans(module)) is not None and fan[0] > 0:  # lazy layers have no width yet
         yield "weight", _drawn(fan, gain, why)
         yield "bias", _zero()
 

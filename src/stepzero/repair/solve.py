@@ -40,23 +40,32 @@ def moments(output: Tensor, bias: Tensor | None, axis: int) -> Moments:
         return Moments(variance, 0.0, 0.0, square)
     others = list(range(wide.dim()))
     del others[axis]
-    means_C = wide.mean(others)
-    square = _square(wide)
-    sums = torch.stack([means_C, bias.to(wide.dtype).reshape(-1), torch.ones_like(means_C)]).double()
-    # Gram matrix of channel means, bias and ones: every mean over channels that is needed, read back at once.
-    (_, mb, m), (_, bb, b), _ = (sums @ sums.T / bias.numel()).tolist()
+    count = len(bias)
+    square, rows = _square(wide), wide.numel() // count
+    sums_C = wide.sum(others) if others else wide
+    three = torch.stack([sums_C, bias.to(sums_C.dtype), torch.ones_like(sums_C)]).double()
+    # Gram matrix of channel sums, bias and ones: every mean over channels that is needed, read back at once.
+    (_, sb, s), (_, bb, b), _ = (three @ three.T).tolist()
+    mb, m, bb, b = sb / rows / count, s / rows / count, bb / count, b / count
     product = square - 2 * mb + bb - (m - b) ** 2
     if product < (1 - _CANCELS) * square:
         return _exactly(output.double(), bias.double(), axis)
     return Moments(product, mb - m * b - (bb - b * b), bb - b * b, square)
 
 
+def along(bias_C: Tensor, axis: int, dims: int) -> Tensor:
+    """The bias as it is added to an output of so many dimensions, whose channels are on ``axis``."""
+    if axis in (-1, dims - 1):
+        return bias_C
+    shape = [1] * dims
+    shape[axis] = -1
+    return bias_C.reshape(shape)
+
+
 def _exactly(output: Tensor, bias_C: Tensor, axis: int) -> Moments:
     """The same without differences of large numbers."""
-    shape = [1] * output.dim()
-    shape[axis] = -1
-    product = output - bias_C.reshape(shape)
-    centred = (bias_C - bias_C.mean()).reshape(shape)
+    product = output - along(bias_C, axis, output.dim())
+    centred = along(bias_C - bias_C.mean(), axis, output.dim())
     return Moments(
         float(product.var(correction=0)),
         float(((product - product.mean()) * centred).mean()),
@@ -71,7 +80,7 @@ def _square(output: Tensor) -> float:
 
 
 def _variance(output: Tensor) -> tuple[float, float]:
-    mean, square = float(output.mean()), _square(output)
+    mean, square = float(output.sum()) / output.numel(), _square(output)
     if mean * mean > _CANCELS * square:
         return float(output.double().var(correction=0)), square
     return square - mean * mean, square

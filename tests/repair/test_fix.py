@@ -1,0 +1,142 @@
+"""Fixes of a report are carried out, checked again, and taken back when they do not help."""
+
+import pytest
+import torch
+from torch import nn
+
+import stepzero as sz
+from stepzero.core.errors import ConfigError, IncompleteError
+from tests.repair.judging import bits, same
+
+X = torch.randn(64, 8, generator=torch.Generator().manual_seed(1))
+LABELS = torch.arange(64) % 3
+
+
+def healthy():
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
+    sz.init_(model, X, loss="cross_entropy", target=LABELS)
+    return model
+
+
+def checked(model):
+    return sz.check(model, X, "cross_entropy", LABELS)
+
+
+def constant(model):
+    for module in model:
+        if isinstance(module, nn.Linear):
+            nn.init.constant_(module.weight, 0.1)
+
+
+def zero(model):
+    nn.init.zeros_(model[0].weight)
+    nn.init.zeros_(model[2].weight)
+
+
+def copied(model):
+    with torch.no_grad():
+        model[2].weight[1:] = model[2].weight[0]
+        model[2].bias.zero_()
+        model[4].weight[:] = model[4].weight[:, :1]
+
+
+def huge(model):
+    with torch.no_grad():
+        model[2].weight *= 1000
+
+
+FAULTS = [constant, zero, copied, huge]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_is_mended(fault):
+    model = healthy()
+    fault(model)
+    report = checked(model)
+    assert report.errors or report.warnings
+    plan = sz.fix_(model, report)
+    assert checked(model).errors == ()
+    assert plan.before
+    assert len(plan.after) < len(plan.before)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_mended_model_is_left_by_the_next_fix(fault):
+    model = healthy()
+    fault(model)
+    sz.fix_(model, checked(model))
+    saved = bits(model)
+    if not checked(model).warnings:
+        plan = sz.fix_(model, checked(model))
+        assert plan.entries == ()
+        assert same(model, saved)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_same_fault_is_mended_in_the_same_way(fault):
+    models = [healthy(), healthy()]
+    for model in models:
+        fault(model)
+        sz.fix_(model, checked(model))
+    assert same(models[0], bits(models[1]))
+
+
+def test_a_healthy_model_is_left():
+    model = healthy()
+    saved = bits(model)
+    plan = sz.fix_(model, checked(model))
+    assert plan.entries == plan.scalings == plan.before == plan.after == ()
+    assert same(model, saved)
+
+
+def test_what_is_sound_is_left_where_something_else_is_mended():
+    model = healthy()
+    saved = bits(model)
+    nn.init.constant_(model[2].weight, 0.1)
+    sz.fix_(model, checked(model))
+    assert model[2].weight.std() > 0
+    for name in ("0.weight", "0.bias", "4.bias"):
+        assert torch.equal(model.state_dict()[name], saved[name])
+
+
+def test_frozen_weights_are_left():
+    model = healthy()
+    model[0].requires_grad_(False)
+    saved = model[0].weight.clone()
+    constant_rest = model[2].weight
+    nn.init.constant_(constant_rest, 0.1)
+    sz.fix_(model, checked(model))
+    assert torch.equal(model[0].weight, saved)
+
+
+def test_modes_gradients_and_random_state_are_left():
+    model = healthy()
+    constant(model)
+    model[1].eval()
+    report, state = checked(model), torch.get_rng_state()
+    sz.fix_(model, report)
+    assert [module.training for module in model] == [True, False, True, True, True]
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_a_fix_that_does_not_help_is_taken_back(monkeypatch):
+    from stepzero.repair import apply
+
+    model = healthy()
+    constant(model)
+    report, saved = checked(model), bits(model)
+    monkeypatch.setattr(apply, "draw", lambda *_: None)
+    with pytest.raises(IncompleteError, match="all weights were put back"):
+        sz.fix_(model, report)
+    assert same(model, saved)
+
+
+def test_a_report_from_elsewhere_needs_the_batch():
+    model = healthy()
+    constant(model)
+    report = sz.Report.from_json(checked(model).to_json())
+    with pytest.raises(ConfigError, match="pass the batch"):
+        sz.fix_(model, report)
+    sz.fix_(model, report, X, loss="cross_entropy", target=LABELS)
+    assert checked(model).errors == ()
