@@ -41,9 +41,10 @@ format: $(VENV)/.stamp-lint ## Mend what ruff can mend by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost of a check, calibration, symmetry against training, published models
+bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost, fans, calibration, repair, symmetry, published models
 	$(BENCH_BIN)/python -m benchmarks.overhead
 	$(BENCH_BIN)/python -m benchmarks.duplicates
+	$(BENCH_BIN)/python -m benchmarks.fans
 	$(BENCH_BIN)/python -m benchmarks.calibrate
 	$(BENCH_BIN)/python -m benchmarks.symmetry
 	$(BENCH_BIN)/python -m benchmarks.zoo.run

@@ -379,3 +379,13 @@ def test_a_report_is_the_same_twice() -> None:
     network = sleeping.zeroed(relu_stack(), "2.weight", "2.bias")
     one, two = (api.check(network, seeded(64, 6), planting.square) for _ in range(2))
     assert one == two
+
+
+def test_a_crashed_probe_makes_the_report_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "symmetry", lambda *_: 1 / 0)
+    layer = nn.Linear(8, 8)
+    nn.init.constant_(layer.weight, 0.1)
+    report = api.check(nn.Sequential(nn.Linear(8, 8), nn.Tanh(), layer), torch.ones(4, 8))
+    assert ("probe symmetry", "crashed: ZeroDivisionError: division by zero") in [
+        (each.what, each.why) for each in report.coverage.incomplete
+    ]

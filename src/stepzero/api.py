@@ -9,16 +9,18 @@ from typing import Any
 from torch import nn
 
 from stepzero import rules
-from stepzero.core.errors import ConfigError, did_you_mean
+from stepzero.core.errors import ConfigError, StepzeroError, did_you_mean
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted, NotChecked, Report
 from stepzero.core.plan import FanFact, Plan
 from stepzero.core.rule import NotJudged, Rule
-from stepzero.core.trace import Trace
+from stepzero.core.symmetry import SymmetryFact
+from stepzero.core.trace import PoisonFact, Trace
 from stepzero.core.version import VERSION
+from stepzero.core.wake import WakeFact
 from stepzero.measure import idioms, suspicion
-from stepzero.measure.coverage import coverage
+from stepzero.measure.coverage import CRASHED, coverage
 from stepzero.measure.layers import layer_table
 from stepzero.probe.build import build
 from stepzero.probe.capture import capture
@@ -222,15 +224,22 @@ def _observe(subject: Subject, needs: set[str], say: Callable[[str], None]) -> T
 
 
 def _probed(observed: Trace, subject: Subject, wanted: set[str], say: Callable[[str], None]) -> Trace:
-    if "poison" in wanted:
-        say("building again in marked memory")
-        observed = replace(observed, poison=poison(subject))
-    if "symmetry" in wanted and observed.has_backward:
-        say("telling units apart")
-        observed = replace(observed, symmetry=symmetry(subject, observed))
-    if "wake" in wanted and observed.has_backward:
-        say("taking virtual steps")
-        observed = replace(observed, wake=wake(subject, observed, subject.optimizer))
+    runs: dict[str, tuple[str, Callable[[], Any], Any]] = {
+        "poison": ("building again in marked memory", lambda: poison(subject), PoisonFact),
+        "symmetry": ("telling units apart", lambda: symmetry(subject, observed), SymmetryFact),
+        "wake": ("taking virtual steps", lambda: wake(subject, observed, subject.optimizer), WakeFact),
+    }
+    for name, (words, run, fact) in runs.items():
+        if name not in wanted or not (name == "poison" or observed.has_backward):
+            continue
+        say(words)
+        try:
+            found = run()
+        except Exception as error:  # as for a rule: a probe that crashes is never the user's problem
+            if name == "poison" or isinstance(error, StepzeroError):
+                raise
+            found = fact(ran=False, reason=f"{CRASHED}{type(error).__name__}: {' '.join(str(error).split())}")
+        observed = replace(observed, **{name: found})
     return observed
 
 

@@ -175,3 +175,17 @@ def test_contraction_counts_each_role_once(axes: tuple[str, ...]) -> None:
     assert said == tuple(
         math.prod(size for size, axis in zip(shape, axes, strict=True) if axis == role) for role in ("in", "out")
     )
+
+
+@pytest.mark.parametrize(("mode", "fan"), [("sum", 10.0), ("mean", 0.1)])
+def test_a_bag_multiplies_the_variance_of_its_rows(mode: str, fan: float) -> None:
+    assert fans.bag_fan(10, mode) == pytest.approx(fan)
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(10_000, 32, generator=generator)
+    rows = torch.randperm(10_000, generator=generator).reshape(1000, 10)
+    output = F.embedding_bag(rows, table, mode=mode)
+    assert output.var().item() == pytest.approx(fan, rel=0.03)
+
+
+def test_a_bag_by_its_largest_has_no_fan() -> None:
+    assert fans.bag_fan(10, "max") is None

@@ -14,6 +14,9 @@ from stepzero.probe.symmetry import symmetry
 from tests.probe.observing import seeded
 
 X = seeded(24, 6)
+SGD = lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3)  # noqa: E731 - a name
+ADAM = lambda parameters: torch.optim.Adam(parameters, lr=1e-2)  # noqa: E731 - for a table of optimizers
+ADAM_L2 = lambda parameters: torch.optim.Adam(parameters, lr=1e-2, weight_decay=1e-1)  # noqa: E731 - as above
 
 
 def square(output: Tensor) -> Tensor:

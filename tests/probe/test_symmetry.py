@@ -1,23 +1,19 @@
-"""Which units are copies, for how long: planted networks, real optimizers, and every way to write a layer."""
+"""Which units are copies, for how long: planted networks against real optimizers."""
 
 import copy
-import warnings
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
-from torch.nn.utils import parametrizations
 
 from stepzero.measure.redundancy import Stage, coarsest_partition
-from stepzero.probe.build import build
-from stepzero.probe.subject import subject_of
-from stepzero.probe.symmetry import symmetry
-from tests.probe.models import CASES
 from tests.probe.observing import Net, seeded
 from tests.probe.planting import (
+    ADAM,
+    ADAM_L2,
+    SGD,
     X,
     by_level,
     copied,
@@ -31,11 +27,6 @@ from tests.probe.planting import (
     trained,
     units,
 )
-
-SGD = lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=1e-3)  # noqa: E731 - a name
-ADAM = lambda parameters: torch.optim.Adam(parameters, lr=1e-2)  # noqa: E731 - for a table of optimizers
-ADAM_L2 = lambda parameters: torch.optim.Adam(parameters, lr=1e-2, weight_decay=1e-1)  # noqa: E731 - as above
-
 
 # -- the levels, against real training ------------------------------------------------------------------------------
 
@@ -194,206 +185,6 @@ def test_a_zero_head_and_equal_columns_are_no_symmetry():
     } == {("rows", True)}
 
 
-# -- every way to write a layer -------------------------------------------------------------------------------------
-
-
-def convolution():
-    model = nn.Sequential(
-        nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.Conv2d(6, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3)
-    )
-    with torch.no_grad():
-        for row in (model[0].weight, model[0].bias):
-            row[5] = row[2]
-        model[3].weight[:, 5] = model[3].weight[:, 2]
-    return model, seeded(6, 3, 8, 8), ("0.weight", (2, 5), "0")
-
-
-def convolution_into_linear():
-    model, batch, _ = convolution()
-    with torch.no_grad():
-        model[0].weight[5] += 0.1
-        model[3].weight[1] = model[3].weight[0]
-        model[3].bias.fill_(0.2)
-        columns = model[6].weight.view(3, 4, 16)
-        columns[:, 1] = columns[:, 0]
-    return model, batch, ("3.weight", (0, 1), "3")
-
-
-def einsum_experts():
-    def forward(self, x):
-        hidden = torch.tanh(torch.einsum("bi,eih->beh", x, self.w))
-        return torch.einsum("beh,eho->bo", hidden, self.v)
-
-    model = Net(forward, w=seeded(3, 6, 2) / 2, v=seeded(3, 2, 3, seed=1))
-    model.w.data[2], model.v.data[2] = model.w.data[0], model.v.data[0]
-    return model, X, ("w", (0, 4), None)
-
-
-def bmm_experts():
-    def forward(self, x):
-        return torch.bmm(torch.tanh(torch.bmm(x.expand(3, -1, -1), self.w)), self.v).mean(0)
-
-    model, batch, planted = einsum_experts()
-    return Net(forward, w=model.w.data, v=model.v.data), batch, planted
-
-
-def einsum_weight():
-    def forward(self, x):
-        return self.head(torch.tanh(torch.einsum("oi,bi->bo", self.w, x)))
-
-    model = Net(forward, w=seeded(8, 6) / 2, head=nn.Linear(8, 3))
-    model.w.data[6] = model.w.data[2]
-    model.head.weight.data[:, 6] = model.head.weight.data[:, 2]
-    return model, X, ("w", (2, 6), None)
-
-
-def transposed_matrix():
-    def forward(self, x):
-        return torch.tanh(x @ self.w + self.b) @ self.v
-
-    model = Net(forward, w=seeded(6, 8) / 2, b=torch.full((8,), 0.1), v=seeded(8, 3, seed=1))
-    model.w.data[:, 6] = model.w.data[:, 2]
-    model.v.data[6] = model.v.data[2]
-    return model, X, ("w", (2, 6), None)
-
-
-def tied():
-    model = nn.Sequential(nn.Embedding(10, 8), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 10, bias=False))
-    model[3].weight = model[0].weight
-    with torch.no_grad():
-        model[1].weight[6] = model[1].weight[2]
-        model[1].bias[6] = model[1].bias[2]
-        model[0].weight[:, 6] = model[0].weight[:, 2]  # columns of the head, and coordinates of the embedding
-        model[1].weight[:, 6] = model[1].weight[:, 2]
-    return model, torch.arange(30).view(6, 5) % 10, ("1.weight", (2, 6), "1")
-
-
-def reused():
-    def forward(self, x):
-        hidden = torch.tanh(self.enter(x))
-        for _ in range(3):
-            hidden = torch.tanh(self.again(hidden))
-        return self.leave(hidden)
-
-    model = Net(forward, enter=nn.Linear(6, 8), again=nn.Linear(8, 8), leave=nn.Linear(8, 2))
-    with torch.no_grad():
-        for each in (model.enter.weight, model.enter.bias, model.again.weight, model.again.bias):
-            each[6] = each[2]
-        for each in (model.again.weight, model.leave.weight):
-            each[:, 6] = each[:, 2]
-    return model, X, ("again.weight", (2, 6), "again")
-
-
-def weight_norm():
-    model = copied(stack(6, 8, 8, 3), 0, 2, 6)
-    parametrizations.weight_norm(model[0])
-    return model, X, ("0.parametrizations.weight.original1", (2, 6), "0")
-
-
-def old_weight_norm():
-    model = copied(stack(6, 8, 8, 3), 0, 2, 6)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        nn.utils.weight_norm(model[0])
-    return model, X, ("0.weight_v", (2, 6), "0")
-
-
-def frozen_columns():
-    model = copied(stack(6, 8, 8, 3), 0, 2, 6)
-    model[2].requires_grad_(False)
-    return model, X, ("0.weight", (2, 6), "0")
-
-
-def long_memory():
-    lstm = nn.LSTM(6, 8, batch_first=True)
-    model = Net(lambda self, x: self.head(self.lstm(x)[0][:, -1]), lstm=lstm, head=nn.Linear(8, 3))
-    with torch.no_grad():
-        for each in (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0):
-            gates = each.unflatten(0, (4, 8))
-            gates[:, 6] = gates[:, 2]
-        for each in (lstm.weight_hh_l0, model.head.weight):
-            each[:, 6] = each[:, 2]
-    return model, seeded(6, 5, 6), ("lstm.weight_ih_l0", (2, 6), None)
-
-
-def residual_stream():
-    class Block(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.norm, self.up, self.down = nn.LayerNorm(8), nn.Linear(8, 16), nn.Linear(16, 8)
-
-        def forward(self, x):
-            return x + self.down(F.gelu(self.up(self.norm(x))))
-
-    model = nn.Sequential(nn.Linear(6, 8), Block(), nn.Linear(8, 3))
-    with torch.no_grad():
-        up, down = model[1].up, model[1].down
-        for row in (up.weight, up.bias):
-            row[6] = row[2]
-        down.weight[:, 6] = down.weight[:, 2]
-    return model, X, ("1.up.weight", (2, 6), "1.up")
-
-
-WAYS = [
-    convolution,
-    convolution_into_linear,
-    einsum_experts,
-    bmm_experts,
-    einsum_weight,
-    transposed_matrix,
-    tied,
-    reused,
-    weight_norm,
-    old_weight_norm,
-    frozen_columns,
-    long_memory,
-    residual_stream,
-]
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_twins_are_found_however_the_layer_is_written(way):
-    model, batch, (name, pair, place) = way()
-    twins = by_level(found(model, batch))["twins"]
-    assert pair in units(twins, name)
-    assert all(block.gap < 1e-12 for block in twins)
-    if place is not None and way is not old_weight_norm:
-        for optimizer in (SGD, ADAM):
-            assert gap(responses(trained(model, batch, square, optimizer), place, batch), pair) < 1e-10
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_the_same_layers_drawn_are_all_different(way):
-    model, batch, (name, _, _) = way()
-    draw = torch.Generator().manual_seed(5)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.3 * torch.randn(parameter.shape, generator=draw))
-    fact = found(model, batch)
-    assert not fact.blocks
-    assert all(width.distinct == width.units for width in fact.widths)
-    assert name in distinct(fact)
-
-
-def heads():
-    torch.manual_seed(0)
-    attention = nn.MultiheadAttention(16, 4, batch_first=True)
-    model = Net(lambda self, x: self.attention(x, x, x, need_weights=False)[0], attention=attention)
-    with torch.no_grad():
-        for start in (0, 16, 32):
-            attention.in_proj_weight[start + 8 : start + 12] = attention.in_proj_weight[start : start + 4]
-        attention.out_proj.weight[:, 8:12] = attention.out_proj.weight[:, :4]
-    return model, seeded(4, 6, 16)
-
-
-def test_copied_heads_of_a_packed_attention_are_twins_in_query_key_and_value():
-    model, batch = heads()
-    twins = units(by_level(found(model, batch))["twins"], "attention.in_proj_weight")
-    assert twins == [(start + unit, start + unit + 8) for start in (0, 16, 32) for unit in range(4)]
-    moved = trained(model, batch, square, ADAM).attention.in_proj_weight
-    assert float((moved[8:12] - moved[:4]).detach().abs().max()) < 1e-12
-
-
 def test_copies_in_another_order_of_units_are_found_too():
     model = copied(stack(6, 8, 8, 3), 0, 1, 4)
     order = torch.randperm(8, generator=torch.Generator().manual_seed(0))
@@ -445,9 +236,6 @@ def test_a_frozen_sibling_is_marked():
     assert found(model).blocks == ()
 
 
-# -- known gaps -----------------------------------------------------------------------------------------------------
-
-
 def test_copies_whose_outputs_the_loss_treats_alike():
     first = stack(6, 4, 1)
     model = Net(lambda self, x: torch.cat([self.one(x), self.two(x)], 1), one=first, two=copy.deepcopy(first))
@@ -459,146 +247,3 @@ def test_copies_whose_outputs_the_loss_treats_alike():
     moved = trained(model, X, regress, ADAM)
     assert torch.equal(moved.one[0].weight, moved.two[0].weight)
     assert by_level(found(model, X, regress))["twins"]
-
-
-@pytest.mark.parametrize(
-    "norm", [nn.BatchNorm2d(6), nn.InstanceNorm2d(6), nn.GroupNorm(6, 6), nn.InstanceNorm2d(6, affine=True)]
-)
-def test_channels_that_differ_by_a_bias_which_the_norm_takes_off(norm):
-    model, batch, _ = convolution()
-    model[1] = norm
-    with torch.no_grad():
-        model[0].bias[5] += 1
-    assert gap(responses(trained(model, batch, square, ADAM), "1", batch), (2, 5)) < 1e-10
-    assert units(by_level(found(model, batch))["twins"], "0.weight") == [(2, 5)]
-
-
-@pytest.mark.parametrize(
-    "norm", [nn.LayerNorm([6, 6, 6]), nn.GroupNorm(2, 6), nn.BatchNorm2d(6, track_running_stats=True)]
-)
-def test_a_bias_counts_in_front_of_a_norm_over_several_channels_or_where_others_read_it_too(norm):
-    model, batch, _ = convolution()
-    with torch.no_grad():
-        model[0].bias[5] += 1
-    model[1] = norm
-    if isinstance(norm, nn.BatchNorm2d):
-        head = copy.deepcopy(model)
-
-        def forward(self, x):
-            first = self.net[0](x)
-            return self.net[1:](first) + first.square().mean((2, 3))[:, :3]
-
-        model = Net(forward, net=head)
-    fact = found(model, batch)
-    assert "twins" not in by_level(fact)
-    assert (
-        gap(
-            responses(
-                trained(model, batch, square, ADAM), "1" if "1" in dict(model.named_modules()) else "net.1", batch
-            ),
-            (2, 5),
-        )
-        > 1e-6
-    )
-
-
-@pytest.mark.parametrize(("kind", "gates_of"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
-def test_copies_in_the_first_of_two_recurrent_layers(kind, gates_of):
-    lstm = kind(6, 8, 2, batch_first=True)
-    model = Net(lambda self, x: self.head(self.lstm(x)[0][:, -1]), lstm=lstm, head=nn.Linear(8, 3))
-    with torch.no_grad():
-        for each in (lstm.weight_ih_l0, lstm.weight_hh_l0, lstm.bias_ih_l0, lstm.bias_hh_l0):
-            gates = each.unflatten(0, (gates_of, 8))
-            gates[:, 6] = gates[:, 2]
-        for each in (lstm.weight_hh_l0, lstm.weight_ih_l1):
-            each[:, 6] = each[:, 2]
-    batch = seeded(6, 5, 6)
-    moved = trained(model, batch, square, ADAM).lstm.weight_ih_l0
-    assert float((moved[6] - moved[2]).detach().abs().max()) < 1e-12
-    fact = found(model, batch)
-    assert units(by_level(fact)["twins"], "lstm.weight_ih_l0") == [(2, 6)]
-    assert distinct(fact)["lstm.weight_ih_l1"] == 8
-    lstm.weight_ih_l1.data[0, 6] += 0.5
-    assert "twins" not in by_level(found(model, batch))
-
-
-# -- the model, and models that refuse ------------------------------------------------------------------------------
-
-
-def bits(model):
-    return {name: (tensor.detach().clone(), tensor.grad) for name, tensor in model.state_dict(keep_vars=True).items()}
-
-
-@pytest.mark.parametrize("way", [convolution, long_memory, weight_norm])
-def test_the_model_is_bit_identical_afterwards(way):
-    model, batch, _ = way()
-    before, modes = bits(model), [module.training for module in model.modules()]
-    state = torch.get_rng_state()
-    found(model, batch)
-    assert all(
-        torch.equal(tensor, before[name][0]) and tensor.grad is before[name][1]
-        for name, (tensor, _) in bits(model).items()
-    )
-    assert modes == [module.training for module in model.modules()]
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.get_default_dtype() == torch.float32
-
-
-class Uncopyable(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.net, self.running = copied(stack(6, 8, 8, 3), 0, 1, 4), (each for each in "ab")
-
-    def forward(self, x):
-        return self.net(x)
-
-
-def test_a_model_that_cannot_be_copied_says_so():
-    fact = symmetry(subject_of(Uncopyable(), X, square))
-    assert not fact.ran
-    assert "cannot be copied" in fact.reason
-    assert "factory" in fact.reason
-
-
-def test_a_factory_stands_in_for_the_copy_and_brings_the_values_that_are_checked():
-    subject = build(Uncopyable, X, square, None, name="", seed=0)
-    assert units(symmetry(subject).blocks, "net.0.weight") == [(1, 4)]
-    with torch.no_grad():
-        subject.model.net[0].weight[4].add_(0.5)
-    assert symmetry(subject).blocks == ()
-
-
-def test_a_model_that_casts_inside_runs_in_float64_throughout():
-    def forward(self, x):
-        hidden = torch.tanh(self.a(x.float())).to(torch.float32)
-        return self.b(hidden.half().float().type_as(x)) + x.new_zeros(1, dtype=torch.float32)
-
-    model = Net(forward, a=nn.Linear(6, 8), b=nn.Linear(8, 3))
-    fact = found(model)
-    assert fact.blocks == ()
-    with torch.no_grad():
-        for each in (model.a.weight, model.a.bias):
-            each[5] = each[1]
-        model.b.weight[:, 5] = model.b.weight[:, 1]
-    assert units(found(model).blocks, "a.weight") == [(1, 5)]
-
-
-def test_a_model_that_fails_in_float64_gives_a_reason_of_one_line():
-    def forward(self, x):
-        hidden = self.a(x)
-        if hidden.dtype == torch.float64:
-            raise TypeError("only float32\nis spoken here")
-        return hidden
-
-    fact = symmetry(subject_of(Net(forward, a=nn.Linear(6, 8)), X, square))
-    assert not fact.ran
-    assert fact.blocks == fact.widths == ()
-    assert "TypeError: only float32 is spoken here" in fact.reason
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_no_case_of_the_zoo_of_forwards_has_copies(name):
-    model, batch, loss = CASES[name]()
-    fact = symmetry(subject_of(model, batch, loss))
-    assert fact.ran, fact.reason
-    assert fact.blocks == ()

@@ -188,6 +188,21 @@ def test_attention_with_other_widths_of_keys_and_values() -> None:
     assert fans == {"q": (8.0, 8.0), "k": (6.0, 8.0), "v": (4.0, 8.0), "o": (8.0, 8.0)}
 
 
+@pytest.mark.parametrize(
+    ("bag", "batch", "fan"),
+    [
+        (lambda self, x: self.bag(x), (5, 4), 4.0),
+        (lambda self, x: self.bag(x, torch.tensor([0, 2, 5])), (12,), 4.0),
+        (lambda self, x: F.embedding_bag(x, self.bag.weight), (5, 4), 0.25),
+        (lambda self, x: F.embedding_bag(x, self.bag.weight, mode="max"), (5, 4), None),
+    ],
+)
+def test_bags_add_as_many_rows_as_they_hold(bag: Any, batch: tuple[int, ...], fan: float | None) -> None:
+    ids = torch.randint(0, 20, batch, generator=torch.Generator().manual_seed(0))
+    (use,) = uses(traced(Net(bag, bag=nn.EmbeddingBag(20, 3, mode="sum")), ids)).values()
+    assert (use.slot, use.axes, use.fan_in) == ("table", ("row", "out"), fan)
+
+
 def test_a_tied_weight_is_a_table_and_a_head_under_one_name() -> None:
     model, batch, loss = CASES["tied_embedding"]()
     trace = traced(model, batch, loss)

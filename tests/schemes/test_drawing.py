@@ -109,6 +109,7 @@ def test_wrong_arguments(arguments: dict[str, object], words: str) -> None:
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_generator_elsewhere_draws_there() -> None:
     values = torch.empty(1000, device="cuda")
     draw_(values, 1.0, generator=torch.Generator("cuda").manual_seed(0))

@@ -6,6 +6,9 @@ from stepzero.core.outcome import Coverage, NotChecked
 from stepzero.core.rule import Rule
 from stepzero.core.trace import UNREGISTERED, Trace
 
+CRASHED = "crashed: "
+"""How the reason of a probe begins that failed by itself: no verdict may rest on it."""
+
 
 def coverage(
     observed: Trace, chosen: tuple[Rule, ...], not_judged: list[NotChecked], crashed: list[NotChecked]
@@ -22,8 +25,13 @@ def coverage(
         rules_run=tuple(rule.code for rule in chosen),
         not_judged=tuple(not_judged),
         skipped=tuple(NotChecked(what, why) for what, why in observed.skipped),
-        incomplete=(*crashed, *_unjudged(chosen), *_incomplete(observed, weighted)),
+        incomplete=(*crashed, *_unjudged(chosen), *_failed_probes(observed), *_incomplete(observed, weighted)),
     )
+
+
+def _failed_probes(observed: Trace) -> list[NotChecked]:
+    reasons = {"symmetry": observed.symmetry.reason, "wake": observed.wake.reason}
+    return [NotChecked(f"probe {name}", why) for name, why in reasons.items() if why.startswith(CRASHED)]
 
 
 def _unjudged(chosen: tuple[Rule, ...]) -> list[NotChecked]:

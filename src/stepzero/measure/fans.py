@@ -33,6 +33,15 @@ def contraction_fans(shape: Sequence[int], axes: Sequence[str]) -> tuple[float, 
     return float(fan_in), float(fan_out)
 
 
+def bag_fan(length: float, mode: str) -> float | None:
+    """Fan-in of a bag of ``length`` looked-up rows: as many independent rows add; a mean divides their variance.
+
+    For the mean it is the number that multiplies the variance of an entry, 1 / length, and not the sum of ones. None
+    for the largest.
+    """
+    return {"sum": length, "mean": 1 / length if length else 0.0}.get(mode)
+
+
 def einsum_axes(equation: str, position: int) -> tuple[str, ...] | None:
     """Role of each axis of operand ``position``: ``in`` (summed), ``group`` (kept and shared), ``out`` (kept, its own).
 

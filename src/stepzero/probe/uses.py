@@ -183,6 +183,18 @@ def _lookup(_: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Ope
             yield _use(view, "table", tensor, ("row", "out"), (1.0, None))
 
 
+def _bag(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Operands) -> Iterable[ParameterUse]:
+    rows, table = argument(args, kwargs, 0, "input"), argument(args, kwargs, 1, "weight")
+    offsets, mode = argument(args, kwargs, 2, "offsets"), argument(args, kwargs, 6, "mode", "mean")
+    if not (isinstance(rows, Tensor) and isinstance(table, Tensor) and isinstance(mode, str)):
+        yield from _lookup(name, args, kwargs, operands)  # torch.embedding_bag has another order and numbers its modes
+        return
+    if (view := operands.get(id(table))) is not None:
+        bags = len(rows) if rows.dim() == 2 else len(offsets) if isinstance(offsets, Tensor) else 1
+        fan_in = fans.bag_fan(rows.numel() / bags if bags else 0.0, mode)
+        yield _use(view, "table", table, ("row", "out"), (fan_in, None))
+
+
 def _recurrent(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], operands: Operands) -> Iterable[ParameterUse]:
     blocks, matrices = _GATES.get(name, 1), 0
     for tensor in flat_tensors((*args, *kwargs.values())):
@@ -236,7 +248,8 @@ _READERS: dict[str, Callable[..., Iterable[ParameterUse]]] = {
     **dict.fromkeys(["addmm", "baddbmm", "addbmm", "addmv"], _matmul),
     **dict.fromkeys(["conv1d", "conv2d", "conv3d"], _convolution),
     **dict.fromkeys(["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"], _convolution),
-    **dict.fromkeys(["embedding", "embedding_bag"], _lookup),
+    "embedding": _lookup,
+    "embedding_bag": _bag,
     **dict.fromkeys(["lstm", "gru", "rnn_tanh", "rnn_relu"], _recurrent),
     **dict.fromkeys(["lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"], _recurrent),
     **dict.fromkeys(_NORM_SLOTS, _norm),

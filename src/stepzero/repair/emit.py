@@ -18,7 +18,7 @@ _HELPERS = {
     dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
     for block, seed in zip(tensor.chunk(len(seeds)) if len(seeds) > 1 else [tensor], seeds):
         generator = torch.Generator().manual_seed(seed)
-        block.copy_(std * torch.randn(tuple(block.shape), generator=generator, dtype=dtype))
+        block.copy_(torch.empty(tuple(block.shape), dtype=dtype).normal_(0.0, std, generator=generator))
 ''',
     "_orthogonal_": '''def _orthogonal_(tensor, gain, *seeds):
     """The same with orthonormal rows or columns, whichever are fewer (QR with the signs of R fixed)."""
@@ -27,10 +27,10 @@ _HELPERS = {
         generator = torch.Generator().manual_seed(seed)
         rows, columns = block.shape[0], block.numel() // block.shape[0]
         shape = (max(rows, columns), min(rows, columns))
-        q, r = torch.linalg.qr(torch.randn(shape, generator=generator, dtype=dtype))
-        q = q * torch.where(r.diagonal() < 0, -1.0, 1.0).to(dtype)
-        q = (q.T if rows < columns else q).reshape(tuple(block.shape)) * math.sqrt(max(rows, columns))
-        block.copy_(gain / math.sqrt(max(rows, columns)) * q)
+        q, r = torch.linalg.qr(torch.empty(shape, dtype=dtype).normal_(generator=generator))
+        q *= torch.where(r.diagonal() < 0, -1.0, 1.0).to(dtype)
+        root = math.sqrt(max(rows, columns))
+        block.copy_((q.T if rows < columns else q).reshape(tuple(block.shape)) * (gain / root * root))
 ''',
 }
 

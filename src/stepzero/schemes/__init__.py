@@ -32,17 +32,15 @@ from stepzero.schemes.depth import (
 )
 from stepzero.schemes.identity import bilinear_up_, dirac_, icnr_, identity_, idinit_, zero_hadamard_, zeros_
 from stepzero.schemes.orthogonal import delta_orthogonal_, orthogonal_, suo_
+from stepzero.schemes.plain import edge_of_chaos, edge_of_chaos_, random_walk_
 from stepzero.schemes.recurrent import recurrent_, ssm_dt_bias_, ssm_log_a_
 from stepzero.schemes.seeding import canonical_name, generator_for
 from stepzero.schemes.variance import (
     constant_std_,
-    edge_of_chaos,
-    edge_of_chaos_,
     glorot_,
     he_,
     lecun_,
     ntk_,
-    random_walk_,
     selu_,
     siren_,
     sparse_,

@@ -5,7 +5,6 @@ precision would round before it is scaled. No draw touches the global generators
 """
 
 import math
-from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
@@ -24,13 +23,20 @@ def draw_(
     ``orthogonal`` flattens the tensor to [first axis, rest], and ``std`` is the root mean square of its entries.
     """
     _check(distribution, std, cut)
-    shape, scale = tuple(tensor.shape), std
-    if tensor.is_complex():
-        if distribution == "orthogonal":
-            raise ValueError("distribution: orthogonal is not offered for complex tensors; use normal")
-        shape, scale = (*shape, 2), std / math.sqrt(2)
-    values = scale * _standard(shape, generator, dtype_of(tensor), distribution, cut)
-    return write_(tensor, torch.view_as_complex(values) if tensor.is_complex() else values)
+    dtype = dtype_of(tensor)
+    with torch.no_grad():
+        if tensor.is_complex():
+            if distribution == "orthogonal":
+                raise ValueError("distribution: orthogonal is not offered for complex tensors; use normal")
+            parts = torch.empty((*tensor.shape, 2), dtype=dtype, device=generator.device)
+            _fill_(parts, std / math.sqrt(2), generator, distribution, cut)
+            return tensor.copy_(torch.view_as_complex(parts))
+        if tensor.dtype == dtype and tensor.device == generator.device and tensor.is_contiguous():
+            _fill_(tensor.detach(), std, generator, distribution, cut)  # the same numbers without a second copy
+            return tensor
+        values = torch.empty(tensor.shape, dtype=dtype, device=generator.device)
+        _fill_(values, std, generator, distribution, cut)
+        return tensor.copy_(values)
 
 
 def write_(tensor: Tensor, values: Tensor) -> Tensor:
@@ -58,8 +64,8 @@ def orthonormal(rows: int, columns: int, *, generator: Generator, dtype: torch.d
     QR of a Gaussian matrix, with the signs that make the diagonal of R positive: without them the result follows the
     convention of the solver and is not uniform (Mezzadri 2007, arXiv math-ph/0609050).
     """
-    tall = _normal((max(rows, columns), min(rows, columns)), generator, dtype)
-    q, r = torch.linalg.qr(tall)
+    tall = torch.empty(max(rows, columns), min(rows, columns), dtype=dtype, device=generator.device)
+    q, r = torch.linalg.qr(tall.normal_(generator=generator))
     q *= torch.where(r.diagonal() < 0, -1.0, 1.0).to(dtype)
     matrix: Tensor = q.T if rows < columns else q
     return matrix
@@ -71,28 +77,31 @@ def truncated_std(cut: float) -> float:
     return math.sqrt(1 - 2 * cut * density / math.erf(cut / math.sqrt(2)))
 
 
-def _standard(
-    shape: Sequence[int], generator: Generator, dtype: torch.dtype, distribution: Distribution, cut: float
-) -> Tensor:
-    """Numbers of standard deviation 1."""
+def _fill_(values: Tensor, std: float, generator: Generator, distribution: Distribution, cut: float) -> None:
+    """Overwrite a contiguous float tensor on the generator's device."""
     if distribution == "normal":
-        return _normal(shape, generator, dtype)
-    if distribution == "orthogonal":
-        if len(shape) < 2:
-            raise ValueError(f"distribution: orthogonal needs at least two axes, the tensor has shape {tuple(shape)}")
-        rows, columns = shape[0], math.prod(shape[1:])
-        unit = orthonormal(rows, columns, generator=generator, dtype=dtype)
-        return unit.reshape(tuple(shape)) * math.sqrt(max(rows, columns))
-    uniform = 2 * torch.rand(tuple(shape), generator=generator, dtype=dtype, device=generator.device) - 1
-    if distribution == "uniform":
-        return uniform * math.sqrt(3)
-    # The inverse of the distribution function; the clamp is for a bound that rounds to 1, whose inverse is infinite.
-    values = torch.erfinv(uniform * math.erf(cut / math.sqrt(2))) * math.sqrt(2)
-    return values.clamp(-cut, cut) / truncated_std(cut)
+        values.normal_(0.0, std, generator=generator)
+    elif distribution == "uniform":
+        values.uniform_(-std * math.sqrt(3), std * math.sqrt(3), generator=generator)
+    elif distribution == "truncated":
+        _truncated_(values, std, generator, cut)
+    else:
+        if values.dim() < 2:
+            raise ValueError(f"distribution: orthogonal needs at least two axes, the tensor has {tuple(values.shape)}")
+        rows, columns = values.shape[0], math.prod(values.shape[1:])
+        unit = orthonormal(rows, columns, generator=generator, dtype=values.dtype)
+        torch.mul(unit.reshape(values.shape), std * math.sqrt(max(rows, columns)), out=values)
 
 
-def _normal(shape: Sequence[int], generator: Generator, dtype: torch.dtype) -> Tensor:
-    return torch.randn(tuple(shape), generator=generator, dtype=dtype, device=generator.device)
+def _truncated_(values: Tensor, std: float, generator: Generator, cut: float) -> None:
+    """The inverse of the distribution function at uniform numbers: one draw an entry, none thrown away."""
+    share = math.erf(cut / math.sqrt(2))
+    values.uniform_(-share, share, generator=generator)
+    largest = 1 - torch.finfo(values.dtype).eps / 2
+    if share > largest:  # a number that rounds to 1 has no finite inverse
+        values.clamp_(-largest, largest)
+    scale = std / truncated_std(cut)
+    values.erfinv_().mul_(math.sqrt(2) * scale).clamp_(-cut * scale, cut * scale)
 
 
 def _check(distribution: str, std: float, cut: float) -> None:

@@ -91,7 +91,7 @@ def zero_hadamard_(tensor: Tensor, *, generator: Generator | None = None) -> Ten
     if rows <= columns:
         matrix = torch.eye(rows, columns)
     else:
-        order = math.ceil(math.log2(rows))
+        order = (rows - 1).bit_length()
         matrix = hadamard(order).to(values)[:rows, :columns] * 2 ** (-(order - 1) / 2)
     centre(values).copy_(matrix)
     return write_(tensor, values)

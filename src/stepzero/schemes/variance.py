@@ -6,13 +6,10 @@ strided and transposed convolutions, experts and ``[in, out]`` layouts need thei
 """
 
 import math
-from typing import Literal
 
 import torch
 from torch import Generator, Tensor
 
-from stepzero.measure.elementwise import Activation, described
-from stepzero.measure.gain import activation_gain
 from stepzero.schemes.drawing import CUT, Distribution, draw_, dtype_of, write_
 from stepzero.schemes.law import Blocks, Fans, Gain, Mode, fill_, gain_number
 
@@ -36,7 +33,7 @@ def lecun_(
         generator: Source of every draw.
         fan_in: n; read from ``[out, in, *kernel]`` when None.
         fan_out: m; likewise.
-        gain: g, or the activation whose exact gain it is.
+        gain: g, or the activation whose exact gain it is: the backward one with ``mode="out"``, else the forward one.
         mode: What the variance is divided by: n, m, (n + m) / 2 or sqrt(n m).
         distribution: ``normal``, ``uniform``, ``truncated`` (its deviation corrected) or ``orthogonal``.
         blocks: Equal blocks packed along the first axis, or their sizes, each with its own fans.
@@ -160,30 +157,6 @@ def siren_(
     return fill_(tensor, std, generator=generator, fan_in=fan_in, distribution="uniform")
 
 
-def random_walk_(
-    tensor: Tensor,
-    *,
-    generator: Generator,
-    fan_in: float | None = None,
-    activation: Literal["linear", "relu"] = "relu",
-    distribution: Distribution = "normal",
-) -> Tensor:
-    """Variance g^2 / n that keeps the *logarithm* of the gradient's norm, for narrow deep stacks.
-
-    g = exp(1 / (2 n)) for linear layers and sqrt(2) exp(1.2 / (max(n, 6) - 2.4)) for ReLU, as commonly stated. Args
-    and returns: as for `lecun_`. Reference: Sussillo & Abbott 2014, arXiv 1412.6558.
-    """
-    if activation not in ("linear", "relu"):
-        raise ValueError(f"activation: expected 'linear' or 'relu', got {activation!r}")
-
-    def std(fans: Fans) -> float:
-        n = fans.n
-        g = math.exp(1 / (2 * n)) if activation == "linear" else math.sqrt(2) * math.exp(1.2 / (max(n, 6) - 2.4))
-        return g / math.sqrt(n)
-
-    return fill_(tensor, std, generator=generator, fan_in=fan_in, distribution=distribution)
-
-
 def spectral_(
     tensor: Tensor,
     *,
@@ -253,47 +226,3 @@ def sparse_(tensor: Tensor, *, generator: Generator, incoming: int = 15, std: fl
     chosen = order.topk(min(incoming, flat.shape[1]), dim=1).indices
     weights = draw_(torch.empty(chosen.shape, dtype=dtype, device=generator.device), std, generator=generator)
     return write_(tensor, flat.scatter_(1, chosen, weights).reshape(tensor.shape))
-
-
-def edge_of_chaos(phi: Activation, *, square: float = 1.0) -> tuple[float, float]:
-    """Weight and bias deviations at which a deep plain net neither forgets nor amplifies differences of its inputs.
-
-    sigma_w^2 = 1 / E phi'(z)^2 and sigma_b^2 = q - sigma_w^2 E phi(z)^2 with z ~ N(0, q): the second moment q stays
-    and small differences neither shrink nor grow.
-
-    Args:
-        phi: Activation: name, callable or module.
-        square: q, the second moment of the pre-activations to keep.
-
-    Returns:
-        (sigma_w, sigma_b): weights have standard deviation sigma_w / sqrt(n), biases sigma_b.
-
-    Raises:
-        ValueError: sigma_b^2 would be negative (sigmoid and softplus have no edge of chaos).
-
-    Reference: Schoenholz, Gilmer, Ganguli & Sohl-Dickstein 2016, arXiv 1611.01232.
-    """
-    weight = activation_gain(phi, mode="out", square=square) ** 2
-    bias = square - weight / activation_gain(phi, mode="in", square=square) ** 2
-    if bias < -1e-9 * square:  # rounding of the two integrals; ReLU has exactly 0
-        raise ValueError(
-            f"{described(phi)} has no edge of chaos at q = {square:g}: the bias variance would be {bias:.3g}"
-        )
-    return math.sqrt(weight), math.sqrt(max(bias, 0.0))
-
-
-def edge_of_chaos_(
-    tensor: Tensor,
-    *,
-    generator: Generator,
-    fan_in: float | None = None,
-    phi: Activation = "tanh",
-    square: float = 1.0,
-    distribution: Distribution = "normal",
-) -> Tensor:
-    """Weights of variance sigma_w^2 / n at the edge of chaos; biases take `edge_of_chaos`'s second number.
-
-    Args and returns: as for `lecun_` and `edge_of_chaos`. Reference: Schoenholz et al. 2016, arXiv 1611.01232.
-    """
-    sigma_w, _ = edge_of_chaos(phi, square=square)
-    return lecun_(tensor, generator=generator, fan_in=fan_in, gain=sigma_w, distribution=distribution)
