@@ -88,7 +88,11 @@ class Residual(nn.Module):
         return self.two(x + self.one(x))
 
 
-@pytest.mark.parametrize("model", [Residual(), nn.Sequential(nn.Linear(4, 4))], ids=["skip", "single"])
+@pytest.mark.parametrize(
+    "model",
+    [Residual(), nn.Sequential(nn.Linear(4, 4)), nn.Sequential(nn.Linear(4, 0), nn.Linear(0, 4))],
+    ids=["skip", "single", "no width"],
+)
 def test_what_is_no_plain_stack_gets_no_certificate(model: nn.Module) -> None:
     trace = observed(model, torch.randn(8, 4))
     assert stages_of(trace, dict(model.named_parameters())) is None

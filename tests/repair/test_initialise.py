@@ -432,6 +432,29 @@ def test_the_dtype_is_kept(dtype):
     assert (seen["0"], seen["2"]) == pytest.approx((1.0, 1.0), abs=3e-2)
 
 
+def test_under_autocast_the_tolerance_is_that_of_the_narrow_outputs():
+    class Amp(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = mlp()
+
+        def forward(self, x):
+            with torch.autocast("cpu", torch.bfloat16):
+                return self.body(x).float()
+
+    model = Amp()
+    plan = sz.init_(model, X)
+    assert len(plan.scalings) == 3
+    assert all(parameter.dtype is torch.float32 for parameter in model.parameters())
+
+
+def test_layers_of_no_width_are_listed():
+    model = nn.Sequential(nn.Linear(8, 0), nn.Linear(0, 8), nn.ReLU(), nn.Linear(8, 3))
+    plan = sz.init_(model, X)
+    assert len(plan.entries) == 6
+    assert sz.init_(model, force=True).entry("1.weight").action == "skipped"
+
+
 @pytest.mark.parametrize("with_batch", [True, False])
 @pytest.mark.parametrize("options", [{}, {"bias": False}, {"num_layers": 2}, {"bidirectional": True}, {"proj_size": 5}])
 def test_the_forget_gate_starts_open_once(options, with_batch):

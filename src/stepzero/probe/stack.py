@@ -79,7 +79,7 @@ def _stage(operation: Operation, parameters: Mapping[str, Tensor], below: int | 
         return None
     weight = parameters[weights[0].parameter].detach().double()
     inputs = below if below is not None else weight.shape[1]
-    if weight[0].numel() % inputs:
+    if not weight.numel() or weight[0].numel() % inputs:
         return None
     extra = [parameters[use.parameter].detach().double()[:, None] for use in operation.uses if use.slot == "bias"]
     return Stage(

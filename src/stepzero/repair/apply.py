@@ -46,8 +46,13 @@ def calibrated(model: nn.Module, plan: Plan, run: Callable[[], Any], targets: Ma
     if not targets:
         return plan
     found = calibrate.calibrate_(model, run, targets)
+    weights = named(model)
     scalings = tuple(
-        _verified(model, each, None if targets[name].joins else found.seen.get(name))
+        _verified(
+            each,
+            None if targets[name].joins else found.seen.get(name),
+            _tolerance(weights[name].dtype, found.dtypes[name]),
+        )
         for name, each in found.scalings.items()
     )
     return replace(
@@ -83,11 +88,15 @@ class Undo:
         self._saved.clear()
 
 
-def _verified(model: nn.Module, scaling: Scaling, seen: float | None) -> Scaling:
+def _tolerance(weight: torch.dtype, output: torch.dtype) -> float:
+    """That of the coarser of the two: autocast multiplies wide weights narrowly."""
+    return max(TOLERANCE.get(dtype, 1e-2) for dtype in (weight, output))
+
+
+def _verified(scaling: Scaling, seen: float | None, tolerance: float) -> Scaling:
     if seen is None:
         return scaling
-    weight = named(model)[scaling.name]
-    if not abs(seen - scaling.target) <= TOLERANCE.get(weight.dtype, 1e-2) * scaling.target:
+    if not abs(seen - scaling.target) <= tolerance * scaling.target:
         raise IncompleteError(
             f"calibration: {scaling.name} was scaled to an output of standard deviation {scaling.target:.4g}, and the "
             f"verifying pass measured {seen:.4g}: the forward is not the same twice; all weights were put back"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -56,6 +57,8 @@ class Calibration:
     skipped: dict[str, str] = field(default_factory=dict)
     seen: dict[str, float] = field(default_factory=dict)
     """Standard deviation of the first output of each weight that was scaled, in a pass that verifies."""
+    dtypes: dict[str, torch.dtype] = field(default_factory=dict)
+    """Of the outputs that were scaled: under autocast coarser than the weight's."""
     forwards: int = 0
 
 
@@ -138,7 +141,7 @@ class Pass(TorchFunctionMode):
             self.found.skipped[name] = why
             return result
         note = "" if 1 / _FAR <= scale <= _FAR else "the factor is far from 1: the law it was drawn by did not fit"
-        self.found.factors[name] = scale
+        self.found.factors[name], self.found.dtypes[name] = scale, result.dtype
         self.found.scalings[name] = Scaling(name, scale, target, seen.std, why=note)
         return _scaled(result, scale, bias, axis)
 
