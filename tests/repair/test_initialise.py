@@ -536,3 +536,16 @@ def test_a_raw_parameter_on_the_meta_device_that_nobody_writes_is_refused():
         model = ReZero()
     with pytest.raises(IncompleteError, match="nobody wrote alpha"):
         sz.init_(model)
+
+
+def test_a_write_through_data_is_felt():
+    model = nn.Linear(4, 2)
+    sz.init_(model, torch.ones(3, 4))
+    model.weight.data.add_(1.0)
+    with pytest.raises(sz.TargetError, match="have changed since"):
+        sz.init_(model, torch.ones(3, 4))
+
+
+def test_a_lazy_layer_has_to_run_once():
+    with pytest.raises(sz.TargetError, match="weight is lazy"):
+        sz.init_(nn.LazyLinear(2), torch.ones(3, 4))

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined] # torch exports it, its stubs do not
 
 from stepzero import schemes
 from stepzero.core.errors import ConfigError, IncompleteError, TargetError, did_you_mean
@@ -24,7 +25,7 @@ AUTO = "auto"
 
 Asked = tuple[int, str, int, tuple[str, ...]]
 """Identity of the batch, scheme, seed, patterns to keep."""
-Versions = tuple[tuple[int, int], ...]
+Versions = tuple[tuple[int, int, float], ...]
 
 _DONE: "weakref.WeakKeyDictionary[nn.Module, tuple[Asked, Versions, Plan]]" = weakref.WeakKeyDictionary()
 """What was done to which model: a second call must not do it twice."""
@@ -84,6 +85,8 @@ def init_(
         )
     if done is not None and done[0] == asked and not force and not dry_run:
         return done[2]
+    if batch is not None:
+        _refuse_lazy(root)
     fresh = materialise(root)
     with apply.Undo(root) as undo:
         plan = _carried_out(root, batch, loss, target, asked)
@@ -99,7 +102,20 @@ def init_(
 
 
 def _versions(model: nn.Module) -> Versions:
-    return tuple((id(tensor), tensor._version) for _, tensor in tree.once(tree.parameters(model)))
+    """Identity, number of writes and sum of every parameter; a write through ``.data`` is not counted, but felt."""
+    return tuple((id(tensor), tensor._version, _sum(tensor)) for _, tensor in tree.once(tree.parameters(model)))
+
+
+def _sum(tensor: Tensor) -> float:
+    if isinstance(tensor, UninitializedTensorMixin) or tensor.is_meta or tensor.is_complex():
+        return 0.0
+    return float(tensor.detach().double().sum())
+
+
+def _refuse_lazy(model: nn.Module) -> None:
+    lazy = [name for name, tensor in tree.parameters(model) if isinstance(tensor, UninitializedTensorMixin)]
+    if lazy:
+        raise TargetError(f"model: {lazy[0]} is lazy and has no shape yet; run the model on one batch first")
 
 
 def _carried_out(model: nn.Module, batch: Any, loss: Any, target: Any, asked: Asked) -> Plan:
