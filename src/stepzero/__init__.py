@@ -11,6 +11,7 @@ from stepzero.core.version import VERSION
 if TYPE_CHECKING:
     from stepzero import schemes
     from stepzero.api import check, fix_, trace
+    from stepzero.core.coordinates import CoordinateCheck
     from stepzero.core.errors import (
         BatchError,
         ConfigError,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from stepzero.core.outcome import Report
     from stepzero.core.plan import Plan
     from stepzero.core.trace import Trace
+    from stepzero.probe.coordinates import coordinate_check
     from stepzero.probe.subject import Batch
     from stepzero.repair.initialise import init_
 
@@ -33,6 +35,7 @@ _HOMES = {
     "Batch": "stepzero.probe.subject",
     "BatchError": "stepzero.core.errors",
     "ConfigError": "stepzero.core.errors",
+    "CoordinateCheck": "stepzero.core.coordinates",
     "Finding": "stepzero.core.finding",
     "Fix": "stepzero.core.finding",
     "IncompleteError": "stepzero.core.errors",
@@ -44,6 +47,7 @@ _HOMES = {
     "TargetError": "stepzero.core.errors",
     "Trace": "stepzero.core.trace",
     "check": "stepzero.api",
+    "coordinate_check": "stepzero.probe.coordinates",
     "fix_": "stepzero.api",
     "init_": "stepzero.repair.initialise",
     "schemes": "stepzero",
@@ -54,6 +58,7 @@ __all__ = [
     "Batch",
     "BatchError",
     "ConfigError",
+    "CoordinateCheck",
     "Finding",
     "Fix",
     "IncompleteError",
@@ -65,6 +70,7 @@ __all__ = [
     "TargetError",
     "Trace",
     "check",
+    "coordinate_check",
     "fix_",
     "init_",
     "schemes",
