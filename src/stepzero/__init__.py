@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stepzero.probe.coordinates import coordinate_check
     from stepzero.probe.subject import Batch
     from stepzero.repair.initialise import init_
+    from stepzero.repair.mup import mup_
 
 __version__ = VERSION
 
@@ -50,6 +51,7 @@ _HOMES = {
     "coordinate_check": "stepzero.probe.coordinates",
     "fix_": "stepzero.api",
     "init_": "stepzero.repair.initialise",
+    "mup_": "stepzero.repair.mup",
     "schemes": "stepzero",
     "trace": "stepzero.api",
 }
@@ -73,6 +75,7 @@ __all__ = [
     "coordinate_check",
     "fix_",
     "init_",
+    "mup_",
     "schemes",
     "trace",
 ]

@@ -8,7 +8,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from stepzero.probe.capture import module_path
-from stepzero.probe.follow import MOST, Follower, Site, names_of, rms
+from stepzero.probe.follow import Follower, follow
+from stepzero.probe.places import MOST, names_of, rms
+from stepzero.probe.subject import subject_of
 
 X = torch.randn(8, 6, 16, generator=torch.Generator().manual_seed(0))
 
@@ -119,10 +121,28 @@ def test_large_results_are_sampled_the_same_way_twice():
     assert rms(first) == pytest.approx(rms(model(X).double()), rel=0.02)
 
 
-def test_names_tell_places_of_one_module_apart():
-    sites = [
-        Site("a", 0, "linear", 0, "weighted"),
-        Site("a", 0, "linear", 1, "weighted"),
-        Site("b", 0, "mm", 0, "weighted"),
-    ]
-    assert list(names_of(sites).values()) == ["a linear", "a linear #2", "b"]
+@pytest.mark.parametrize(
+    "scaled",
+    [
+        lambda self, x: F.linear(x.tanh() / 8, self.w),
+        lambda self, x: F.linear(x.tanh(), self.w) / 8,
+        lambda self, x: F.linear((x.tanh() * 0.5).view(-1, 16), self.w) * 0.25,
+    ],
+)
+def test_the_multiplier_counts_factors_in_front_and_behind(scaled):
+    zero = Function(scaled, w=torch.zeros(4, 16))
+    assert [taken.multiplier for taken in followed(zero, X).values()] == [pytest.approx(0.125)]
+
+
+def test_factors_in_front_of_a_nonlinearity_do_not_count():
+    (taken,) = followed(Function(lambda self, x: F.linear((x / 8).tanh(), self.w), w=torch.zeros(4, 16)), X).values()
+    assert taken.multiplier == 1.0
+
+
+def test_the_loss_can_be_differentiated():
+    model = nn.Linear(16, 4)
+    loss, seen = follow(subject_of(model, X, "mse", torch.zeros(8, 6, 4)))
+    loss.backward()
+    torch.testing.assert_close(loss.detach(), model(X).square().mean().detach())
+    assert model.weight.grad is not None
+    assert len(seen) == 1

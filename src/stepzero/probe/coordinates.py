@@ -6,12 +6,8 @@ as the model gets wider. Source: Yang et al. 2022, arXiv 2203.03466, appendix D.
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
-
-import torch
-from torch import Tensor
 
 from stepzero.core.coordinates import CoordinateCheck
 from stepzero.core.errors import ConfigError, TargetError
@@ -20,11 +16,11 @@ from stepzero.measure.coordinates import History, judged
 from stepzero.measure.roundoff import unit_roundoff
 from stepzero.probe import tree
 from stepzero.probe.build import build
-from stepzero.probe.capture import eager, module_path, set_modes
-from stepzero.probe.follow import Follower, Site, Taken, names_of, rms
-from stepzero.probe.loss import loss_of, main_output
-from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything
-from stepzero.probe.subject import Subject, copied_batch
+from stepzero.probe.capture import set_modes
+from stepzero.probe.follow import follow
+from stepzero.probe.places import Site, Taken, names_of, rms
+from stepzero.probe.restore import preserved_randomness, preserved_state
+from stepzero.probe.subject import Subject
 
 WIDTHS = (64, 128, 256, 512)
 
@@ -113,7 +109,7 @@ def _followed(subject: Subject, optimizer: Callable[[Any], Any], steps: int, lim
         run: _Run = {}
         for step in range(steps + 1):
             made.zero_grad()
-            loss, seen = _pass(subject)
+            loss, seen = follow(subject)
             start = start or seen
             moved = {name: rms((each.detach() - born[name]).double()) for name, each in tree.parameters(subject.model)}
             for site in start.keys() & seen.keys():
@@ -122,27 +118,6 @@ def _followed(subject: Subject, optimizer: Callable[[Any], Any], steps: int, lim
                 loss.backward()
                 made.step()
     return type(made).__name__, {site: run[site] for site in start if len(run[site].sizes) == steps + 1}
-
-
-def _pass(subject: Subject) -> tuple[Tensor, dict[Site, Taken]]:
-    """One forward: the loss, and what is followed."""
-    follower = Follower(subject.model)
-    args, kwargs = copied_batch(subject)
-    seed_everything(subject.seed)
-    with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(mode=False))
-        stack.enter_context(torch.enable_grad())
-        stack.enter_context(eager())
-        stack.enter_context(module_path(follower))
-        for name, tensor in Subject(subject.model, args, kwargs).named_inputs():
-            follower.add_input(name, tensor)
-        stack.enter_context(follower)
-        output = subject.model(*args, **kwargs)
-        follower.phase, follower.stack[:] = "loss", [("", 0)]
-        with torch._C.DisableTorchFunction():
-            seen = follower.sites(main_output(output))
-        loss, _ = loss_of(output, subject.loss, subject.target, subject.seed)
-    return loss, seen
 
 
 def _note(history: History, start: Taken, seen: Taken, moved: dict[str, float], limits: Limits) -> None:

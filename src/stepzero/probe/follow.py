@@ -9,48 +9,47 @@ while they are not. Training aligns them, in wide models within a few steps and 
 an operation is its size with everything aligned (Yang et al. 2022, arXiv 2203.03466, on the scale 1/d of attention).
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from stepzero.measure.uses import WEIGHTS
+from stepzero.probe.capture import eager, module_path
+from stepzero.probe.loss import loss_of, main_output
 from stepzero.probe.nodes import Record
+from stepzero.probe.places import Site, Taken, reach_of_product, rms, sample_of, site_of
 from stepzero.probe.recorder import Recorder
-from stepzero.probe.restore import Guard
+from stepzero.probe.restore import Guard, seed_everything
 from stepzero.probe.sampler import Sampler
+from stepzero.probe.subject import Subject, copied_batch
 from stepzero.probe.transfer import Ledger
 from stepzero.probe.uses import argument, flat_tensors
 from stepzero.probe.vocabulary import Spec
 
-MOST = 1 << 16
-"""Elements of one activation that are kept; of larger ones this many, drawn once for its size."""
 _MASKS = frozenset(["masked_fill", "where", "masked_scatter"])
 
 
-class Site(NamedTuple):
-    """What makes a place the same in models of different width."""
-
-    module: str
-    call: int
-    name: str
-    """Operation."""
-    number: int
-    """Among equal operations of that call."""
-    kind: str
-    """weighted | logits | output."""
-
-
-class Taken(NamedTuple):
-    """What was seen at one place."""
-
-    sample: Tensor | None
-    """At most MOST elements, float64; None for logits, of which only the reach counts."""
-    reach: float | None = None
-    """Of a weight whose entries are 1, with this input and the factors behind it; of logits, their own."""
-    parameter: str | None = None
-    """The weight."""
+def follow(subject: Subject) -> tuple[Tensor, dict[Site, Taken]]:
+    """One forward of the model as it is: the loss, which can be differentiated, and what is followed."""
+    follower = Follower(subject.model)
+    args, kwargs = copied_batch(subject)
+    seed_everything(subject.seed)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(mode=False))
+        stack.enter_context(torch.enable_grad())
+        stack.enter_context(eager())
+        stack.enter_context(module_path(follower))
+        for name, tensor in Subject(subject.model, args, kwargs).named_inputs():
+            follower.add_input(name, tensor)
+        stack.enter_context(follower)
+        output = subject.model(*args, **kwargs)
+        follower.phase, follower.stack[:] = "loss", [("", 0)]
+        with torch._C.DisableTorchFunction():
+            seen = follower.sites(main_output(output))
+        loss, _ = loss_of(output, subject.loss, subject.target, subject.seed)
+    return loss, seen
 
 
 class Follower(Recorder):
@@ -61,6 +60,7 @@ class Follower(Recorder):
         self._weighted: dict[int, Taken] = {}
         self._products: dict[int, float] = {}
         self._logits: dict[int, Taken] = {}
+        self._constants: dict[int, float] = {}
 
     def sites(self, output: Tensor) -> dict[Site, Taken]:
         """What was seen, by place, in execution order; ``output`` is what the model returned."""
@@ -69,12 +69,12 @@ class Follower(Recorder):
         for index in sorted({*self._weighted, *self._logits}):
             record = self.records[index]
             if index in self._logits:
-                found[_site(record, "logits", found)] = self._logits[index]
+                found[site_of(record, "logits", found)] = self._logits[index]
             elif not self._is_only_scaled(readers.get(index, [])):
-                found[_site(self._weight_behind(record), "weighted", found)] = self._weighted[index]
+                found[site_of(self._weight_behind(record), "weighted", found)] = self._weighted[index]
         node = self.node_of(output)
         if output.numel() > 1 and (node is None or self._behind(node.index) not in self._weighted):
-            found[Site("", 0, "output", 0, "output")] = Taken(_sample(output))
+            found[Site("", 0, "output", 0, "output")] = Taken(sample_of(output))
         return found
 
     def _observe(self, func: Any, spec: Spec, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -92,9 +92,10 @@ class Follower(Recorder):
         if record.kind == "weighted":
             use = next((use for slot in WEIGHTS for use in record.uses if use.slot == slot), None)
             reach = None if use is None else (use.fan_in or 1.0) * self._input_size(args, kwargs)
-            self._weighted[record.index] = Taken(_sample(first), reach, None if use is None else use.parameter)
+            name, factor = None if use is None else use.parameter, self._factor_in_front(record)
+            self._weighted[record.index] = Taken(sample_of(first), reach, name, factor)
         elif record.kind == "product":
-            if (size := _reach_of_product(func, args)) is not None:
+            if (size := reach_of_product(func, args)) is not None:
                 self._products[record.index] = size
         elif record.kind == "multiply":
             self._scale(record, args, kwargs, first)
@@ -114,29 +115,39 @@ class Follower(Recorder):
         for operand in flat_tensors((*args, *kwargs.values())):
             node = self.node_of(operand)
             if node is not None and node.from_input:
-                return rms(_sample(operand)) if operand.is_floating_point() else 1.0
+                return rms(sample_of(operand)) if operand.is_floating_point() else 1.0
         return 1.0
 
     def _scale(self, record: Record, args: tuple[Any, ...], kwargs: dict[str, Any], result: Tensor) -> None:
         """A followed result times something that the batch does not reach: the factor is part of it."""
         live = self._live(record)
-        source = self._behind(live[0]) if len(live) == 1 else None
-        if source is None or (source not in self._weighted and source not in self._products):
+        if len(live) != 1:
             return
-        factor = self._factor(record, args, kwargs)
+        source, factor = self._behind(live[0]), self._factor(args, kwargs, is_division=record.name == "div")
+        self._constants[record.index] = factor
         if source in self._products:
             self._products[record.index] = self._products[source] * factor
-        else:
-            _, reach, parameter = self._weighted[source]
-            self._weighted[record.index] = Taken(_sample(result), reach and reach * factor, parameter)
+        elif source in self._weighted:
+            _, reach, parameter, multiplier = self._weighted[source]
+            reach = None if reach is None else reach * factor
+            self._weighted[record.index] = Taken(sample_of(result), reach, parameter, multiplier * factor)
 
-    def _factor(self, record: Record, args: tuple[Any, ...], kwargs: dict[str, Any]) -> float:
+    def _factor_in_front(self, record: Record) -> float:
+        """Of the constants that the data of a weight were multiplied by on their way from the last other operation."""
+        factor = 1.0
+        index = self._behind(next(iter(self._live(record)), None))
+        while index in self._constants:
+            factor *= self._constants[index]
+            index = self._behind(self._live(self.records[index])[0])
+        return factor
+
+    def _factor(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, is_division: bool) -> float:
         for value in (*args[:2], kwargs.get("other")):
             node = self.node_of(value) if isinstance(value, Tensor) else None
             if value is None or (node is not None and node.from_input):
                 continue
-            size = rms(_sample(value)) if isinstance(value, Tensor) else abs(float(value))
-            return 1 / size if record.name == "div" and size else size
+            size = rms(sample_of(value)) if isinstance(value, Tensor) else abs(float(value))
+            return 1 / size if is_division and size else size
         return 1.0
 
     def _keep_logits(self, record: Record, logits: Any) -> None:
@@ -150,7 +161,7 @@ class Follower(Recorder):
             return
         given, width = record.attributes.get("scale"), query.shape[-1]
         scale = given if isinstance(given, float) else width**-0.5
-        self._logits[record.index] = Taken(None, abs(scale) * width * rms(_sample(query)) * rms(_sample(key)))
+        self._logits[record.index] = Taken(None, abs(scale) * width * rms(sample_of(query)) * rms(sample_of(key)))
 
     def _live(self, record: Record) -> list[int]:
         return [index for index in record.inputs if self.records[index].from_input]
@@ -184,64 +195,3 @@ class Follower(Recorder):
         return bool(reading) and all(
             self.records[each].kind == "multiply" and each in self._weighted for each in reading
         )
-
-
-def names_of(sites: list[Site]) -> dict[Site, str]:
-    """A short name for each place: the module alone where that is enough."""
-    counts: dict[tuple[str, str], int] = {}
-    for site in sites:
-        counts[site.module, site.kind] = counts.get((site.module, site.kind), 0) + 1
-    seen: dict[str, int] = {}
-    names: dict[Site, str] = {}
-    for site in sites:
-        is_plain = site.kind == "weighted" and counts[site.module, site.kind] == 1 and site.module
-        what = "" if is_plain else "attention logits" if site.kind == "logits" else site.name
-        name = " ".join(filter(None, [site.module, what]))
-        seen[name] = seen.get(name, 0) + 1
-        names[site] = name if seen[name] == 1 else f"{name} #{seen[name]}"
-    return names
-
-
-def rms(sample: Tensor) -> float:
-    """Root of the mean square; 0 for nothing."""
-    return float(sample.detach().square().mean().sqrt()) if sample.numel() else 0.0
-
-
-def _reach_of_product(func: Callable[..., Tensor], args: tuple[Any, ...]) -> float | None:
-    """Size of the inner products a b with a and b aligned: sqrt(n sum_i a_i^2 b_i^2) for n terms each.
-
-    Both sums come from the operation itself, run on squares and on ones, so that any contraction will do.
-    """
-    operands = [operand for operand in flat_tensors(args) if operand.is_floating_point()]
-    if len(operands) != 2:
-        return None
-    squares, ones = (_replaced(args, change) for change in (lambda x: x.detach().square(), torch.ones_like))
-    try:
-        return float((func(*squares).double() * func(*ones).double()).mean().sqrt())
-    except (RuntimeError, TypeError):  # a product of another kind
-        return None
-
-
-def _replaced(args: tuple[Any, ...], change: Callable[[Tensor], Tensor]) -> tuple[Any, ...]:
-    return tuple(
-        change(each) if isinstance(each, Tensor) else [change(item) for item in each]
-        if isinstance(each, list | tuple) and all(isinstance(item, Tensor) for item in each)
-        else each
-        for each in args
-    )  # fmt: skip
-
-
-def _site(record: Record, kind: str, found: dict[Site, Taken]) -> Site:
-    key = (record.module, record.call, record.name, kind)
-    number = sum((site.module, site.call, site.name, site.kind) == key for site in found)
-    return Site(record.module, record.call, record.name, number, kind)
-
-
-def _sample(tensor: Tensor) -> Tensor:
-    """At most MOST elements in float64, the same ones for every tensor of that size."""
-    flat = tensor.detach().reshape(-1)
-    if flat.numel() > MOST:
-        generator = torch.Generator().manual_seed(flat.numel())
-        chosen = torch.randint(flat.numel(), (MOST,), generator=generator)
-        flat = flat[chosen.to(flat.device)]
-    return flat.to(torch.float64, copy=True)
