@@ -44,6 +44,7 @@ format: $(VENV)/.stamp-lint ## Mend what ruff can mend by itself
 bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost of a check, symmetry against training, published models
 	$(BENCH_BIN)/python -m benchmarks.overhead
 	$(BENCH_BIN)/python -m benchmarks.duplicates
+	$(BENCH_BIN)/python -m benchmarks.coordinates
 	$(BENCH_BIN)/python -m benchmarks.symmetry
 	$(BENCH_BIN)/python -m benchmarks.zoo.run
 

@@ -70,7 +70,7 @@ class Follower(Recorder):
             record = self.records[index]
             if index in self._logits:
                 found[site_of(record, "logits", found)] = self._logits[index]
-            elif not self._is_only_scaled(readers.get(index, [])):
+            elif not self._is_only_scaled(index, readers) and self._is_first(record, readers):
                 found[site_of(self._weight_behind(record), "weighted", found)] = self._weighted[index]
         node = self.node_of(output)
         if output.numel() > 1 and (node is None or self._behind(node.index) not in self._weighted):
@@ -191,7 +191,19 @@ class Follower(Recorder):
                     readers.setdefault(source, []).append(record.index)
         return readers
 
-    def _is_only_scaled(self, reading: list[int]) -> bool:
+    def _is_only_scaled(self, index: int, readers: dict[int, list[int]]) -> bool:
+        reading = readers.get(index, [])
         return bool(reading) and all(
             self.records[each].kind == "multiply" and each in self._weighted for each in reading
+        )
+
+    def _is_first(self, record: Record, readers: dict[int, list[int]]) -> bool:
+        """Whether it is no scaled copy of a result that is followed itself, as in rotary embeddings."""
+        if record.kind != "multiply":
+            return True
+        source = self._behind(self._live(record)[0])
+        return (
+            source is not None
+            and self._is_only_scaled(source, readers)
+            and self._is_first(self.records[source], readers)
         )

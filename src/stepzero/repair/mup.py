@@ -193,7 +193,8 @@ def _notes(grown: dict[str, Growth], left: dict[str, float], found: dict[Site, T
             )
     places = sorted({site.module or "the model" for site in found if site.kind == "logits"})
     if places:
-        yield f"attention logits in {', '.join(places[:3])}{' ...' * (len(places) > 3)}: scale them by 1 / d_head"
+        named = ", ".join(places[:3]) + " ..." * (len(places) > 3)
+        yield f"attention logits in {named}: where heads get wider, scale by 1 / d_head"
 
 
 def _groups(
