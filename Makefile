@@ -46,6 +46,7 @@ bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost, fans, calibration
 	$(BENCH_BIN)/python -m benchmarks.duplicates
 	$(BENCH_BIN)/python -m benchmarks.fans
 	$(BENCH_BIN)/python -m benchmarks.calibrate
+	$(BENCH_BIN)/python -m benchmarks.coordinates
 	$(BENCH_BIN)/python -m benchmarks.symmetry
 	$(BENCH_BIN)/python -m benchmarks.zoo.run
 

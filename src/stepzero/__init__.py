@@ -11,6 +11,7 @@ from stepzero.core.version import VERSION
 if TYPE_CHECKING:
     from stepzero import schemes
     from stepzero.api import check, fans, fix_, trace
+    from stepzero.core.coordinates import CoordinateCheck
     from stepzero.core.errors import (
         BatchError,
         ConfigError,
@@ -24,8 +25,10 @@ if TYPE_CHECKING:
     from stepzero.core.outcome import Report
     from stepzero.core.plan import Plan
     from stepzero.core.trace import Trace
+    from stepzero.probe.coordinates import coordinate_check
     from stepzero.probe.subject import Batch
     from stepzero.repair.initialise import init_
+    from stepzero.repair.mup import mup_
 
 __version__ = VERSION
 
@@ -33,6 +36,7 @@ _HOMES = {
     "Batch": "stepzero.probe.subject",
     "BatchError": "stepzero.core.errors",
     "ConfigError": "stepzero.core.errors",
+    "CoordinateCheck": "stepzero.core.coordinates",
     "Finding": "stepzero.core.finding",
     "Fix": "stepzero.core.finding",
     "IncompleteError": "stepzero.core.errors",
@@ -44,9 +48,11 @@ _HOMES = {
     "TargetError": "stepzero.core.errors",
     "Trace": "stepzero.core.trace",
     "check": "stepzero.api",
+    "coordinate_check": "stepzero.probe.coordinates",
     "fans": "stepzero.api",
     "fix_": "stepzero.api",
     "init_": "stepzero.repair.initialise",
+    "mup_": "stepzero.repair.mup",
     "schemes": "stepzero",
     "trace": "stepzero.api",
 }
@@ -55,6 +61,7 @@ __all__ = [
     "Batch",
     "BatchError",
     "ConfigError",
+    "CoordinateCheck",
     "Finding",
     "Fix",
     "IncompleteError",
@@ -66,9 +73,11 @@ __all__ = [
     "TargetError",
     "Trace",
     "check",
+    "coordinate_check",
     "fans",
     "fix_",
     "init_",
+    "mup_",
     "schemes",
     "trace",
 ]

@@ -189,3 +189,15 @@ class Limits:
     )
     input_min_samples: float = limit(8, unit="positions", source="a spread needs several samples (SZ901)")
     skipped_share: float = limit(0.20, unit="share of parameters", source="catalogue SZ907")
+    coordinate_slope: float = limit(
+        0.25, unit="exponent of the width", source="half of 1/2, the smallest that a wrong factor makes; 2203.03466"
+    )
+    coordinate_noise: float = limit(
+        0.15, unit="exponent of the width", source="what finite widths do to a correct model; 2203.03466 appendix D"
+    )
+    coordinate_confidence: float = limit(
+        0.95, unit="probability", source="Student's interval of the slope over widths and seeds"
+    )
+    coordinate_roundoffs: float = limit(
+        16.0, unit="u x rms", source="a few roundings of one reduction, as for equality"
+    )
