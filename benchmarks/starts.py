@@ -37,7 +37,7 @@ SEEDS = 5
 CHECKED = 64
 """Samples that a start may look at in one pass."""
 ROWS_BAR, COST_BAR = 0.9, 500
-MOMENTUM_RATES = (0.003, 0.01, 0.03, 0.1, 0.3)
+MOMENTUM_RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 ADAM_RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 
 

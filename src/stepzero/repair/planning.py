@@ -13,11 +13,13 @@ from stepzero.core.plan import Entry
 from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure.uses import live_inputs, readings, weight_use
 from stepzero.probe.vocabulary import RECURRENT
+from stepzero.repair import chains
 from stepzero.repair.calibrate import Target
 from stepzero.repair.offline import buffer_entry
 
-HEAD_STD = 0.3
-"""Logits of this size cost sigma^2 / 2 = 0.045 nats above the best constant guess (He et al. notes, section 5)."""
+HEAD_STD = 0.8
+"""Logits of this size cost sigma^2 / 2 = 0.32 nats above the best constant guess, where SZ501 speaks up at 0.5. What is
+smaller sends less gradient to the layers in front of the head, which then train later than it."""
 _PASSES = ("view", "dropout", "pool", "join")
 _JOINS = ("residual", "projection-residual")
 _DRAWN = 3.0
@@ -39,11 +41,13 @@ class Layout:
     read: dict[str, list[tuple[Operation, ParameterUse]]]
     ends: dict[str, int]
     """Parameter at the end of a residual branch: how many branches its stream has."""
+    chains: dict[str, int]
+    """Weight of a plain chain: how many layers that has."""
 
 
 def layout(trace: Trace) -> Layout:
     """Read the residual structure once."""
-    return Layout(trace, readings(trace), _branch_ends(trace))
+    return Layout(trace, readings(trace), _branch_ends(trace), chains.lengths(trace))
 
 
 def entries(found: Layout, accepted: Iterable[Accepted], keep: Iterable[str]) -> tuple[Entry, ...]:
@@ -70,8 +74,16 @@ def targets(found: Layout, planned: Iterable[Entry]) -> dict[str, Target]:
         if entry.role == "branch end":
             wanted[entry.name] = Target(joins=found.ends[entry.name])
         else:
-            wanted[entry.name] = Target(HEAD_STD if entry.role == "head" else 1.0)
+            wanted[entry.name] = Target(HEAD_STD if entry.role == "head" else _std(found, entry.name, uses[0][0]))
     return wanted
+
+
+def _std(found: Layout, name: str, operation: Operation) -> float:
+    """1, or less in a long chain of an activation whose gradient would grow along it."""
+    layers, index = found.chains.get(name), operation.consumer_index
+    if layers is None or index is None:
+        return 1.0
+    return chains.steady_std(found.trace.operations[index].name, layers)
 
 
 def _readings(found: Layout, name: str, aliases: Iterable[str]) -> list[tuple[Operation, ParameterUse]]:
@@ -139,9 +151,14 @@ def _weight(found: Layout, fact: TensorFact, uses: list[tuple[Operation, Paramet
         number = found.ends[fact.name]
         role, gain = "branch end", gain / math.sqrt(number)
         why = f"{why}; last weight of one of {number} residual branches that share one stream"
+    std = gain / math.sqrt(fan_in)
+    source = "1502.01852" if scheme == "he" else "LeCun et al. 1998"
+    if fact.name in found.chains and len(fact.shape) == len(use.shape) == 2 and use.blocks == 1:
+        scheme, source, gain = "orthogonal", "1312.6120", chains.orthogonal_gain(gain, fan_in, fact.shape)
+        why = f"{why}; one of {found.chains[fact.name]} layers in a chain, whose singular values multiply"
     return Entry(
-        fact.name, "drawn", role, why, scheme, "1502.01852" if scheme == "he" else "LeCun et al. 1998",
-        fan_in=fan_in, fan_out=use.fan_out, gain=gain, std=gain / math.sqrt(fan_in), blocks=use.blocks,
+        fact.name, "drawn", role, why, scheme, source,
+        fan_in=fan_in, fan_out=use.fan_out, gain=gain, std=std, blocks=use.blocks,
         seed_key=fact.name, aliases=fact.aliases,
     )  # fmt: skip
 
