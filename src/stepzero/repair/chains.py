@@ -1,6 +1,6 @@
 """Laws of plain chains: runs of layers with no skip and no norm, where what one layer does to the signal multiplies.
 
-Legend: L layers of a chain, q mean square of a pre-activation, n fan-in, chi growth of a gradient's mean square a layer.
+Legend: L layers of a chain, q mean square of a pre-activation, n fan-in, chi growth a layer of a gradient's square.
 """
 
 import functools
@@ -64,4 +64,4 @@ def _grows(activation: str, std: float, layers: int) -> bool:
         backward = activation_gain(activation, mode="out", square=square)
     except ValueError:
         return False
-    return square * (forward / backward) ** 2 > _GROWTH ** (1 / layers)
+    return bool(square * (forward / backward) ** 2 > _GROWTH ** (1 / layers))
