@@ -52,7 +52,10 @@ def test_no_command_shows_the_help_and_exits_two():
     ("name", "said"),
     [
         ("chek", "stepzero: no command 'chek'; did you mean 'check'?"),
-        ("quux", "stepzero: no command 'quux'; there are check, init, fix, explain, rules, doctor; see 'stepzero --help'"),
+        (
+            "quux",
+            "stepzero: no command 'quux'; there are check, init, fix, explain, rules, doctor; see 'stepzero --help'",
+        ),
     ],
 )
 def test_an_unknown_command_is_one_line(name, said):

@@ -65,6 +65,11 @@ class Limits:
     law_factor: float = limit(
         2.0, unit="factor", source="the smallest that reaches a drift of 100 inside seven layers (SZ302)"
     )
+    repair_law_factor: float = limit(
+        4.0,
+        unit="factor",
+        source="initialisers in use lie within 2.4 of the laws (torch's default, He, std 0.02) (fix_)",
+    )
     law_range: float = limit(100.0, unit="ratio", source="two decades along one segment, as for the signal (SZ302)")
     law_min_layers: float = limit(
         4, unit="weighted operations", source="below that the first steps repair a scale (SZ302)"

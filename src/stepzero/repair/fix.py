@@ -6,6 +6,7 @@ from typing import Any
 
 from stepzero.core.errors import IncompleteError
 from stepzero.core.finding import Finding
+from stepzero.core.limits import Limits
 from stepzero.core.outcome import Report
 from stepzero.core.plan import Entry, Plan
 from stepzero.core.trace import Trace
@@ -102,6 +103,7 @@ def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Pla
     meant = [each for each in accepted if not places.intersection(each.where)]
     lawful = {entry.name: entry for entry in planning.entries(found, meant, ())}
     chosen = {entry.name: entry for finding in due for entry in _entries(finding, seen, lawful)}
+    chosen = _far_off(seen, lawful, written=frozenset(plan.written())) | chosen
     made = tuple(_again(entry, number) for entry in chosen.values())
     step = Plan(plan.model, plan.seed, plan.scheme, entries=made)
     inputs = [tensor for _, tensor in subject.named_inputs() if tensor.is_floating_point()]
@@ -119,6 +121,32 @@ def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Pla
     )
 
 
+def _far_off(seen: Trace, lawful: dict[str, Entry], *, written: frozenset[str]) -> dict[str, Entry]:
+    """Weights far off their law and gains of norms that are zero: what the same mistake did elsewhere.
+
+    Behind a norm, in a short chain or on a skip, a wrong scale is no fault by itself, so no rule names it; but in a
+    model that something is wrong with, it is part of that. What calibration wrote is not judged again.
+    """
+    sizes = {fact.name: fact.rms for fact in seen.parameters}
+    return {
+        name: replace(entry, why=f"{entry.why}; its size {sizes[name]:.3g} was far off that")
+        for name, entry in lawful.items()
+        if name not in written and _is_far_off(entry, sizes.get(name, 0.0))
+    }
+
+
+def _is_far_off(entry: Entry, size: float) -> bool:
+    """Tables have two laws in use, 1 and d^-1/2; a head may be as small as it likes; gains vary once trained."""
+    if entry.role == "gain":
+        return entry.action == "set" and size == 0.0
+    if entry.action != "drawn" or not entry.std:
+        return False
+    most = max(1.0, entry.std) if entry.role == "table" else entry.std
+    least = 0.0 if entry.role == "head" else entry.std
+    far = Limits().repair_law_factor
+    return not least / far <= size <= most * far
+
+
 def _again(entry: Entry, number: int) -> Entry:
     """Every round draws from streams of its own: the same numbers would be as wrong as before."""
     return replace(entry, seed_key=f"{entry.seed_key}#fix{number}") if entry.seed_key else entry
@@ -129,7 +157,7 @@ def _named(finding: Finding, seen: Trace) -> list[str]:
     assert finding.fix is not None
     own = [finding.fix.parameter] if finding.fix.parameter else []
     if finding.code in _ONE_FACTOR or finding.fix.scheme in (*_SET, "zero-row", "identity", "kinks"):
-        return own or list(finding.where[:1])
+        return own or _zeros(finding, seen) or list(finding.where[:1])
     names = {fact.name for fact in seen.parameters}
     inside = [
         fact.name
@@ -139,6 +167,12 @@ def _named(finding: Finding, seen: Trace) -> list[str]:
         if fact.name.startswith(f"{place}.")
     ]
     return list(dict.fromkeys([*own, *(name for name in finding.where if name in names), *inside]))
+
+
+def _zeros(finding: Finding, seen: Trace) -> list[str]:
+    """Of a finding that blames no single factor: all that are zero."""
+    places = frozenset(finding.where)
+    return [fact.name for fact in seen.parameters if fact.name in places and fact.rms == 0.0]
 
 
 def _entries(finding: Finding, seen: Trace, lawful: dict[str, Entry]) -> list[Entry]:

@@ -13,12 +13,16 @@ from stepzero.core.plan import Entry
 from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure.uses import live_inputs, readings
 from stepzero.probe.vocabulary import RECURRENT
+from stepzero.repair import chains
 from stepzero.repair.calibrate import Target
 from stepzero.repair.offline import buffer_entry
 from stepzero.repair.paths import JOINS, branch_ends, unscaled_queries
 
-HEAD_STD = 0.3
-"""Logits of this size cost sigma^2 / 2 = 0.045 nats above the best constant guess (He et al. notes, section 5)."""
+HEAD_STD = 0.8
+"""Logits of this size cost sigma^2 / 2 = 0.32 nats above the best constant guess, where SZ501 speaks up at 0.5. What is
+smaller sends less gradient to the layers in front of the head, which then train later than it."""
+TIED_STD = 0.3
+"""Of the logits that a table makes as the head it is tied to; in front of it stand other layers, which a norm feeds."""
 _PASSES = ("view", "dropout", "pool", "join")
 _DRAWN = 3.0
 """A bias of this many times the size of a drawn one was written on purpose."""
@@ -41,11 +45,13 @@ class Layout:
     """Parameter at the end of a residual branch: how many branches its stream has."""
     queries: dict[str, float]
     """Query weight of an attention that does not divide by the root of its head width: the factor that does."""
+    chains: dict[str, int]
+    """Weight of a plain chain: how many layers that has."""
 
 
 def layout(trace: Trace) -> Layout:
     """Read the residual structure once."""
-    return Layout(trace, readings(trace), branch_ends(trace), unscaled_queries(trace))
+    return Layout(trace, readings(trace), branch_ends(trace), unscaled_queries(trace), chains.lengths(trace))
 
 
 def entries(found: Layout, accepted: Iterable[Accepted], keep: Iterable[str]) -> tuple[Entry, ...]:
@@ -72,9 +78,17 @@ def targets(found: Layout, planned: Iterable[Entry]) -> dict[str, Target]:
         if entry.role == "branch end":
             wanted[entry.name] = Target(joins=found.ends[entry.name])
         else:
-            size = HEAD_STD if entry.role == "head" else found.queries.get(entry.name, 1.0)
-            wanted[entry.name] = Target(size)
+            size = HEAD_STD if entry.role == "head" else _std(found, entry.name, uses[0][0])
+            wanted[entry.name] = Target(size * found.queries.get(entry.name, 1.0))
     return wanted
+
+
+def _std(found: Layout, name: str, operation: Operation) -> float:
+    """1, or less in a long chain of an activation whose gradient would grow along it."""
+    layers, index = found.chains.get(name), operation.consumer_index
+    if layers is None or index is None:
+        return 1.0
+    return chains.steady_std(found.trace.operations[index].name, layers)
 
 
 def _readings(found: Layout, name: str, aliases: Iterable[str]) -> list[tuple[Operation, ParameterUse]]:
@@ -145,9 +159,14 @@ def _weight(found: Layout, fact: TensorFact, uses: list[tuple[Operation, Paramet
     elif fact.name in found.queries:
         gain *= found.queries[fact.name]
         why = f"{why}; it makes up for scores that are not divided by the root of the head width"
+    std = gain / math.sqrt(fan_in)
+    source = "1502.01852" if scheme == "he" else "LeCun et al. 1998"
+    if fact.name in found.chains and len(fact.shape) == len(use.shape) == 2 and use.blocks == 1:
+        scheme, source, gain = "orthogonal", "1312.6120", chains.orthogonal_gain(gain, fan_in, fact.shape)
+        why = f"{why}; one of {found.chains[fact.name]} layers in a chain, whose singular values multiply"
     return Entry(
-        fact.name, "drawn", role, why, scheme, "1502.01852" if scheme == "he" else "LeCun et al. 1998",
-        fan_in=fan_in, fan_out=use.fan_out, gain=gain, std=gain / math.sqrt(fan_in), blocks=use.blocks,
+        fact.name, "drawn", role, why, scheme, source,
+        fan_in=fan_in, fan_out=use.fan_out, gain=gain, std=std, blocks=use.blocks,
         seed_key=fact.name, aliases=fact.aliases,
     )  # fmt: skip
 
@@ -168,7 +187,7 @@ def _table(found: Layout, fact: TensorFact, uses: list[tuple[Operation, Paramete
     is_tied = any(use.slot == "weight" for _, use in _readings(found, fact.name, fact.aliases))
     is_stream = any(name in JOINS for name in (reader.role for reader in _reached(found.trace, operation)))
     std = width**-0.5 if is_tied or is_stream or operation.kind == "add" else 1.0
-    std *= HEAD_STD if is_tied else 1.0  # what it reads as a head has unit size, behind a norm
+    std *= TIED_STD if is_tied else 1.0  # what it reads as a head has unit size, behind a norm
     reason = "tied to the head" if is_tied else "start of a residual stream" if std != 1.0 else "feeds a layer directly"
     padding = operation.attributes.get("padding_idx")
     row = padding % fact.shape[0] if isinstance(padding, int) and padding > -fact.shape[0] - 1 else None

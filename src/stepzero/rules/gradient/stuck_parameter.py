@@ -113,6 +113,8 @@ def _stuck(trace: Trace) -> Iterator[Finding]:
             unit="gradient",
             evidence="wake-up",
             cause=sleepers.cause(trace, blocker) if blocker else "",
-            fix=Fix("redraw it by its law", blocker, "law", is_safe=True) if blocker else None,
+            fix=Fix("redraw it by its law", blocker, "law", is_safe=True)
+            if blocker
+            else Fix("redraw the zeros among them by their laws", scheme="law", is_safe=True),
             citation="project theory notes, 1.5",
         )
