@@ -107,6 +107,11 @@ class Limits:
         1.0, unit="sqrt(ln T)", source="the entropy is half of ln T; sqrt(2) freezes it, Derrida 1981 (SZ307)"
     )
     sharp_min_keys: float = limit(8, unit="keys", source="few keys are sharp by chance (SZ307)")
+    sharp_certain: float = limit(
+        10.0,
+        unit="ratio",
+        source="over few keys: scores ten limits wide differ by tens of nats, never by chance (SZ307)",
+    )
     growth_warning: float = limit(
         100.0, unit="ratio", source="branches scaled by N^-1/2 give sqrt(e) at most; catalogue SZ308"
     )

@@ -11,7 +11,7 @@ from stepzero.measure.uses import feeding, live_inputs
 _BETWEEN = frozenset(["view", "dropout", "add", "multiply", "other"])
 
 
-@rule("SZ307", "sharp-attention", tier=1, limits=("sharp_std", "sharp_min_keys"))
+@rule("SZ307", "sharp-attention", tier=1, limits=("sharp_std", "sharp_min_keys", "sharp_certain"))
 def sharp_attention(trace: Trace, limits: Limits) -> Verdict:
     """Attention starts so sharp that a handful of keys hold all the mass.
 
@@ -83,10 +83,12 @@ def sharp_attention(trace: Trace, limits: Limits) -> Verdict:
     graph, said = Graph(trace), set[tuple[str, ...]]()
     for operation in trace.operations:
         sigma, keys = operation.attributes.get("row_std"), operation.attributes.get("row_keys")
-        if not isinstance(sigma, float) or not isinstance(keys, float) or keys < limits.sharp_min_keys:
+        if not isinstance(sigma, float) or not isinstance(keys, float) or keys <= 1:
             continue
         pair = _query_and_key(graph, operation)
         limit = limits.sharp_std * math.sqrt(math.log(keys))
+        if keys < limits.sharp_min_keys:
+            limit *= limits.sharp_certain
         if pair is None or not sigma > limit:
             continue
         where = tuple(dict.fromkeys(name for side in pair for name in feeding(trace, side)))
@@ -144,7 +146,12 @@ def _finding(operation: Operation, where: tuple[str, ...], sigma: float, keys: f
         unit="standard deviation of the logits",
         evidence="value",
         cause="wrong-gain",
-        fix=Fix("divide the scores by the root of the head width, or rescale query and key", parameter=where[0]),
+        fix=Fix(
+            "divide the scores by the root of the head width, or redraw query and key smaller",
+            parameter=where[0],
+            scheme="law",
+            is_safe=True,
+        ),
         citation="Vaswani et al. 2017",
         operation=operation.index,
     )

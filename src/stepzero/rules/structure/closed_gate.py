@@ -130,7 +130,8 @@ def _of_activation(trace: Trace, operation: Operation, facts: dict[str, TensorFa
     shifted = offsets(trace, source, facts) if source is not None and source.shape == operation.shape else None
     value = signal.high if signal is not None and signal.high is not None else 0.0
     passed = slope_through(trace, operation) or 0.0
-    fix = Fix("set the bias of the gate to zero", parameter=shifted.parameter, scheme="zeros") if shifted else None
+    words = "set the bias of the gate to zero"
+    fix = Fix(words, parameter=shifted.parameter, scheme="zeros", is_safe=True) if shifted else None
     return _finding(
         place_of(trace, operation),
         operation,
@@ -149,7 +150,7 @@ def _of_cell(operation: Operation, valve: Valve, limits: Limits) -> Finding:
         f"the {valve.gate} gate of {operation.name} lets at most {valve.passes:.2g} {what}, by its bias",
         valve.passes,
         limits,
-        Fix(f"set the slice of the {valve.gate} gate to zero", parameter=valve.parameter),
+        Fix(f"set the slice of the {valve.gate} gate to zero", parameter=valve.parameter, scheme="law", is_safe=True),
     )
 
 
