@@ -31,7 +31,7 @@ def test_without_a_place_the_plan_is_shown_and_nothing_is_written(here):
     assert "before: SZ206 2.weight" in done.stdout
     assert "after: no error" in done.stdout
     assert (here / "mynet.py").read_text() == FILE
-    assert not (here / "mynet_init.py").exists()
+    assert not (here / "mynet_build_init.py").exists()
 
 
 def test_diff_shows_the_edit_and_writes_nothing(here):
@@ -63,3 +63,20 @@ def test_a_healthy_model_needs_nothing(here):
     done = shell("fix", "mynet.py:build", cwd=here)
     assert done.returncode == 0
     assert "nothing written" in done.stdout
+
+
+def test_a_file_that_somebody_else_wrote_is_not_overwritten(here):
+    (here / "mynet_build_init.py").write_text("mine = 1\n")
+    done = shell("fix", "mynet.py:build", "--write", cwd=here)
+    assert done.returncode == 2
+    assert "was not written by stepzero" in done.stderr
+    assert (here / "mynet_build_init.py").read_text() == "mine = 1\n"
+    assert shell("fix", "mynet.py:build", "--emit", "mynet.py", cwd=here).returncode == 2
+    assert (here / "mynet.py").read_text() == FILE
+
+
+def test_line_ends_are_kept(here):
+    (here / "mynet.py").write_bytes(FILE.replace("\n", "\r\n").encode())
+    assert shell("fix", "mynet.py:build", "--write", cwd=here).returncode == 0
+    written = (here / "mynet.py").read_bytes()
+    assert written.count(b"\r\n") == written.count(b"\n") > 10

@@ -97,3 +97,25 @@ def test_a_scheme_that_is_not_plain_torch_is_refused():
     plan = sz.init_(model, X, scheme="sparse")
     with pytest.raises(ConfigError, match=r"0\.weight is drawn by scheme 'sparse'"):
         emit(plan, model)
+
+
+def emitted(model, batch):
+    space = {}
+    exec(compile(emit(sz.init_(model, batch), model), "emitted", "exec"), space)
+    return space["init_"]
+
+
+def test_a_model_without_memory_is_refused():
+    start = emitted(nn.Linear(8, 3), X)
+    with torch.device("meta"):
+        model = nn.Linear(8, 3)
+    with pytest.raises(ValueError, match="to_empty"):
+        start(model)
+
+
+def test_wrappers_are_taken_off():
+    model = nn.Linear(8, 3)
+    start = emitted(model, X)
+    wrapped = nn.DataParallel(nn.Linear(8, 3))
+    start(wrapped)
+    assert torch.equal(wrapped.module.weight, model.weight)

@@ -549,3 +549,37 @@ def test_a_write_through_data_is_felt():
 def test_a_lazy_layer_has_to_run_once():
     with pytest.raises(sz.TargetError, match="weight is lazy"):
         sz.init_(nn.LazyLinear(2), torch.ones(3, 4))
+
+
+class LowRank(nn.Module):
+    def __init__(self, fan_in, fan_out):
+        super().__init__()
+        self.base = nn.Linear(fan_in, fan_out).requires_grad_(False)
+        self.A = nn.Parameter(torch.randn(4, fan_in) / fan_in**0.5)
+        self.B = nn.Parameter(torch.zeros(fan_out, 4))
+
+    def forward(self, x):
+        return self.base(x) + x @ self.A.T @ self.B.T
+
+
+def test_an_adapter_behind_a_unit_that_is_off_stays_zero():
+    torch.manual_seed(0)
+    model = nn.Sequential(LowRank(20, 64), nn.ReLU(), LowRank(64, 64), nn.ReLU(), LowRank(64, 5))
+    plan = sz.init_(model, torch.randn(64, 20))  # with this seed one unit is off, and a row of B gets no gradient
+    assert [plan.entry(f"{place}.B").action for place in (0, 2, 4)] == ["kept"] * 3
+
+
+def test_a_dry_run_or_a_failure_leaves_meta_tensors_on_meta():
+    with torch.device("meta"):
+        model = nn.Linear(4, 2)
+    sz.init_(model, torch.ones(3, 4), dry_run=True)
+    assert model.weight.is_meta
+    with pytest.raises(RuntimeError):
+        sz.init_(model, torch.ones(3, 5))
+    assert model.weight.is_meta
+    assert isinstance(model.weight, nn.Parameter)
+
+
+def test_a_pattern_that_keeps_nothing_is_a_slip():
+    with pytest.raises(sz.ConfigError, match=r"keep: 'encoder\.\*' matches no parameter"):
+        sz.init_(nn.Linear(4, 2), torch.ones(3, 4), keep=["encoder.*"])

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import stepzero as sz
 from stepzero.repair.offline import entries
 
 
@@ -125,3 +126,13 @@ def test_a_weight_norm_pair_is_not_taken_for_a_plain_weight():
     assert set(found) == {name for name, _ in layer.named_parameters()}
     originals = [entry for name, entry in found.items() if "original" in name]
     assert [entry.action for entry in originals] == ["skipped", "skipped"]
+
+
+def test_zeros_are_kept_where_nothing_tells_whether_they_are_meant():
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    nn.init.zeros_(model[1].weight)
+    nn.init.zeros_(model[2].weight)
+    plan = sz.init_(model)
+    assert {plan.entry(name).action for name in ("1.weight", "2.weight")} == {"kept"}
+    assert not model[1].weight.any()
+    assert not model[2].weight.any()

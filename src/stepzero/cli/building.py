@@ -2,11 +2,12 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from stepzero.cli import failures
 from stepzero.cli.importing import shortened
-from stepzero.core.errors import StepzeroError, TargetError
+from stepzero.core.errors import ConfigError, StepzeroError, TargetError
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,16 @@ class Built:
     loss: Any
     target: Any
     name: str
+
+
+HEADER = '"""A start for '
+"""How a file begins that an earlier run has written."""
+
+
+def check_own(path: Path) -> None:
+    """Raise `ConfigError` when ``path`` holds something that stepzero has not written."""
+    if path.is_file() and not path.read_text(encoding="utf-8", errors="replace").startswith(HEADER):
+        raise ConfigError(f"{path}: exists, and was not written by stepzero; choose another name or move it away")
 
 
 def built(text: str, *, batch: str | None, loss: str | None, seed: int) -> Built:

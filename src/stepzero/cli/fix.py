@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from stepzero.cli import importing, output
+from stepzero.cli import building, importing, output
 from stepzero.core.errors import ConfigError
 
 
@@ -46,6 +46,7 @@ def command(
     place = _place(target) if show or write else None
     if emit is not None:
         output.check_writable(emit)
+        building.check_own(emit)
     progress = output.Progress()
     with contextlib.ExitStack() as clean:
         clean.callback(progress.clear)
@@ -70,10 +71,9 @@ def _fixed(
 ) -> tuple[Any, Any]:
     progress("importing torch")
     import stepzero  # noqa: PLC0415 - imports torch when it is used
-    from stepzero.cli.building import built  # noqa: PLC0415 - as above
 
     progress(f"building {target}")
-    made = built(target, batch=batch, loss=loss, seed=seed)
+    made = building.built(target, batch=batch, loss=loss, seed=seed)
     report = stepzero.check(
         made.model, made.batch, made.loss, made.target, seed=seed, name=made.name, progress=progress
     )
@@ -97,8 +97,12 @@ def _edited(path: Path, attribute: str, code: str, *, write: bool) -> str:
     """The change as a diff; carried out with ``write``. The function goes into a module beside the file."""
     from stepzero.repair import source  # noqa: PLC0415 - imports torch
 
-    beside = path.with_name(f"{path.stem}_init.py")
-    before = path.read_text(encoding="utf-8")
+    beside = path.with_name(f"{path.stem}_{attribute.lower()}_init.py")
+    building.check_own(beside)
+    with path.open(encoding="utf-8", newline="") as file:
+        raw = file.read()
+    ends = "\r\n" if "\r\n" in raw else "\n"
+    before = raw.replace("\r\n", "\n")
     after = source.with_start(before, attribute, beside.stem)
     shown = [
         source.diff(before, after, os.path.relpath(path)),
@@ -106,5 +110,6 @@ def _edited(path: Path, attribute: str, code: str, *, write: bool) -> str:
     ]
     if write:
         output.write_file(beside, code)
-        output.write_file(path, after)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            file.write(after.replace("\n", ends))
     return "\n".join(part for part in shown if part) + "\n"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from stepzero.cli import output
+from stepzero.cli import building, output
 
 
 @click.command("init", epilog="TARGET is imported and run: use it only on code that you would run.")
@@ -41,16 +41,16 @@ def command(
     """
     if emit is not None:
         output.check_writable(emit)
+        building.check_own(emit)
     progress = output.Progress()
     with contextlib.ExitStack() as clean:
         clean.callback(progress.clear)
         clean.enter_context(output.stdout_kept_clean())
         progress("importing torch")
         import stepzero  # noqa: PLC0415 - imports torch when it is used
-        from stepzero.cli.building import built  # noqa: PLC0415 - as above
 
         progress(f"building {target}")
-        made = built(target, batch=batch, loss=loss, seed=seed)
+        made = building.built(target, batch=batch, loss=loss, seed=seed)
         progress("initialising")
         plan = stepzero.init_(
             made.model, made.batch, loss=made.loss, target=made.target, scheme=scheme, seed=seed, keep=keep

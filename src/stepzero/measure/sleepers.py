@@ -86,8 +86,12 @@ def _is_passed_over(trace: Trace, name: str) -> bool:
 def asleep_for_ever(trace: Trace) -> set[str]:
     """Parameters of dead products, and those stuck for their value."""
     factors = {name for product in trace.wake.products for name in (*product.factors, *product.silenced)}
+    partly = {each.parameter for each in trace.wake.parameters if each.stuck < each.slices / 2}
     return factors | {
-        name for blocker, names in stuck(trace).items() for name in (*names, *([blocker] if blocker else []))
+        name
+        for blocker, names in stuck(trace).items()
+        for name in (*names, *([blocker] if blocker else []))
+        if name not in partly  # a few rows behind units that are off for this batch say nothing about the rest
     }
 
 

@@ -37,12 +37,15 @@ class Zeros:
                 yield from self._judged(fact)
 
     def moves(self, fact: TensorFact) -> bool:
-        """Whether every slice has a gradient at the start or after some virtual steps."""
+        """Whether the slices have a gradient at the start or after some virtual steps.
+
+        Not every one must: behind a unit that is off for the whole batch a row gets none, whatever it holds.
+        """
         if fact.gradient is None or fact.gradient.nonfinite or fact.name in self._asleep:
             return False
         wake = self._wakes.get(fact.name)
         if wake is not None:
-            return wake.stuck == 0 or (wake.stuck < wake.slices and self._is_table(fact))
+            return wake.stuck < wake.slices / 2 or (wake.stuck < wake.slices and self._is_table(fact))
         is_whole = fact.gradient.zero_rows == 0 or self.trace.wake.ran or self._is_table(fact)
         return fact.gradient.norm > 0.0 and is_whole
 

@@ -11,6 +11,8 @@ from stepzero.core.plan import Entry, Plan
 from stepzero.repair.apply import named
 from stepzero.schemes.seeding import generator_for
 
+HEADER = '"""A start for '
+"""How every emitted file begins: what begins otherwise is somebody else's."""
 _NORMAL = frozenset(["he", "lecun", "embedding"])
 _HELPERS = {
     "_normal_": '''def _normal_(tensor, std, *seeds):
@@ -45,14 +47,18 @@ def emit(plan: Plan, model: nn.Module) -> str:
     used = [source for name, source in _HELPERS.items() if any(line.startswith(f"    {name}(") for line in lines)]
     made = "".join(f"Made with {name} {version}.\n" for name, version in plan.versions.items() if name != "python")
     head = [
-        f'"""A start for {plan.model}: scheme {plan.scheme}, seed {plan.seed}.\n\n{made}Needs torch alone.\n"""\n',
+        f'{HEADER}{plan.model}: scheme {plan.scheme}, seed {plan.seed}.\n\n{made}Needs torch alone.\n"""\n',
         "import math\n" if "_orthogonal_" in "".join(used) else "",
         "import torch\n\n",
     ]
     body = ["@torch.no_grad()", "def init_(model):", '    """Fill the parameters and buffers of ``model`` in place."""']
     body += [
-        "    tensors = dict(model.named_parameters(remove_duplicate=False))",
-        "    tensors.update(model.named_buffers(remove_duplicate=False))",
+        "    bare = getattr(model, '_orig_mod', model)  # of torch.compile",
+        "    bare = bare.module if type(bare).__name__.endswith('DataParallel') else bare",
+        "    tensors = dict(bare.named_parameters(remove_duplicate=False))",
+        "    tensors.update(bare.named_buffers(remove_duplicate=False))",
+        "    if any(tensor.is_meta for tensor in tensors.values()):",
+        "        raise ValueError('the model has no memory yet: call model.to_empty(device=...) first')",
         *lines,
         "    return model",
     ]
@@ -65,6 +71,8 @@ def _lines(plan: Plan, tensors: dict[str, Tensor]) -> Iterator[str]:
         if entry.action == "set" and not entry.values and not entry.scheme:
             constants.setdefault(entry.value or 0.0, []).append(entry.name)
         elif entry.action == "drawn":
+            if tensors[entry.name].is_complex():
+                raise ConfigError(f"emit: {entry.name} is complex, and only real draws can be written as plain torch")
             yield from _drawn(entry, plan.seed)
         elif entry.action == "set":
             yield from _set(entry, tensors)

@@ -1,8 +1,10 @@
 """`init_`: a sound start for a whole model, and the Plan that says what was written where and why."""
 
+import fnmatch
 import platform
 import weakref
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -76,7 +78,9 @@ def init_(
             f"scheme: no scheme {scheme!r}{did_you_mean(scheme, schemes.names())}; see sz.schemes.names()"
         )
     root = unwrapped(model)
-    asked = (id(batch), scheme, seed, tuple(keep))
+    kept = tuple(keep)
+    _refuse_idle_patterns(root, kept)
+    asked = (id(batch), scheme, seed, kept)
     done = _DONE.get(root)
     if done is not None and done[1] != _versions(root) and not force:
         raise TargetError(
@@ -87,8 +91,10 @@ def init_(
         return done[2]
     if batch is not None:
         _refuse_lazy(root)
-    fresh = materialise(root)
-    with apply.Undo(root) as undo:
+    fresh, put_back = materialise(root)
+    with ExitStack() as stack:
+        stack.callback(put_back)
+        undo = stack.enter_context(apply.Undo(root))
         plan = _carried_out(root, batch, loss, target, asked)
         if left := still_unwritten(root, fresh):
             raise IncompleteError(
@@ -97,6 +103,7 @@ def init_(
             )
         if not dry_run:
             undo.forget()
+            stack.pop_all()
             _DONE[root] = (asked, _versions(root), plan)
     return replace(plan, is_dry_run=dry_run)
 
@@ -110,6 +117,13 @@ def _sum(tensor: Tensor) -> float:
     if isinstance(tensor, UninitializedTensorMixin) or tensor.is_meta or tensor.is_complex():
         return 0.0
     return float(tensor.detach().double().sum())
+
+
+def _refuse_idle_patterns(model: nn.Module, keep: Iterable[str]) -> None:
+    names = [name for name, _ in tree.parameters(model)]
+    for glob in keep:
+        if not any(fnmatch.fnmatchcase(name, glob) for name in names):
+            raise ConfigError(f"keep: {glob!r} matches no parameter{did_you_mean(glob, names)}")
 
 
 def _refuse_lazy(model: nn.Module) -> None:

@@ -1,6 +1,7 @@
 """Give memory to what stands on the meta device, and know afterwards what nobody wrote."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,18 +13,19 @@ _MARK = 0x55
 """Byte that integer memory is filled with; floating-point memory is filled with NaN."""
 
 
-def materialise(model: nn.Module) -> tuple[str, ...]:
+def materialise(model: nn.Module) -> tuple[tuple[str, ...], Callable[[], None]]:
     """Replace meta parameters and buffers by marked memory on the CPU and let their modules write them.
 
     Ties are kept. Modules write through ``reset_parameters`` or ``reset_running_stats``, as torch's own do, with the
     global random state put back after it.
 
     Returns:
-        Names of what was given memory; empty for a model that had it all.
+        Names of what was given memory, empty for a model that had it all; and what puts the meta tensors back.
     """
     fresh: list[str] = []
     owners: dict[int, nn.Module] = {}
     replaced: dict[int, Tensor] = {}
+    places: list[tuple[Any, str, Tensor]] = []
     for path, module in tree.modules(model):
         for members in (module._parameters, module._buffers):
             for name, tensor in members.items():
@@ -31,6 +33,7 @@ def materialise(model: nn.Module) -> tuple[str, ...]:
                     continue
                 if id(tensor) not in replaced:
                     replaced[id(tensor)] = _marked(tensor)
+                places.append((members, name, tensor))
                 members[name] = replaced[id(tensor)]  # type: ignore[assignment] # a Parameter replaces a Parameter
                 fresh.append(f"{path}.{name}" if path else name)
                 owners[id(module)] = module
@@ -38,7 +41,12 @@ def materialise(model: nn.Module) -> tuple[str, ...]:
         for module in owners.values():
             for reset in _resets(module):
                 reset()
-    return tuple(fresh)
+
+    def put_back() -> None:
+        for members, name, tensor in places:
+            members[name] = tensor
+
+    return tuple(fresh), put_back
 
 
 def still_unwritten(model: nn.Module, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -58,7 +58,16 @@ def _stopped(names: list[str], tensor: Tensor, keep: tuple[str, ...]) -> Entry |
         return Entry(name, "kept", why="frozen: it takes no gradient")
     if isinstance(tensor, UninitializedParameter):
         return Entry(name, "skipped", why="it holds no memory (lazy): run one batch first")
+    if (tensor.dim() > 1 or name.endswith("weight")) and _is_zero(tensor):
+        return Entry(name, "kept", why="all zero, and without a batch nothing tells whether that is meant")
     return None
+
+
+def _is_zero(tensor: Tensor) -> bool:
+    """Whether a weight or a norm's gain holds nothing but zeros; biases and shifts do so by law."""
+    if isinstance(tensor, UninitializedParameter) or tensor.is_meta or tensor.numel() == 0:
+        return False
+    return not bool(tensor.detach().any())
 
 
 def _gains(model: nn.Module) -> dict[str, tuple[float, str]]:

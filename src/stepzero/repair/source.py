@@ -4,6 +4,7 @@ A factory is a function that returns a model, ``(model, batch)`` or ``(model, ba
 """
 
 import difflib
+import re
 
 from stepzero.core.errors import ConfigError
 
@@ -23,6 +24,8 @@ def with_start(source: str, name: str, module: str) -> str:
     from stepzero.repair.source_edit import Start  # noqa: PLC0415 - needs the extra
 
     tree = libcst.parse_module(source)
+    if re.search(r"^(def|class) init_\b|^init_\s*=", source, re.MULTILINE):
+        raise ConfigError("fix: the file has an init_ of its own, which the imported one would clash with; use --emit")
     editor = Start(name)
     edited = tree.visit(editor)
     if not editor.places:
