@@ -57,6 +57,7 @@ def test_auto_is_best_within_the_standard_error_of_the_best() -> None:
 
 
 def test_short_mode_runs_every_method(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("lsuv", reason="a peer, not a dependency")
     starts.main(["--short"])
     said = capsys.readouterr().out
     assert all(method in said for method in starts.METHODS)
