@@ -7,6 +7,7 @@ by lumped units) and once with a nonlinear function of every entry and its gradi
 Shapes: U units, P projections (of all visits and batches together).
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -79,23 +80,19 @@ class _Probe:
         self.prints, self.gradients = self._look(0)
 
     def without_copies(self) -> SymmetryFact | None:
-        """The answer where units that respond alike are zero rows that one batch's gradients already tell apart.
+        """The answer where one batch's gradients already tell apart all units that respond alike, as in a zero head.
 
-        So it is with a zero head or a zero branch end, and one pass is enough: copies agree in their gradients on
-        every batch, and units that respond differently are none. None where more has to be asked.
+        One pass is enough then: copies agree in both on every batch. None where more has to be asked: units that get
+        no gradient yet, equal rows whose rank counts, equal weights.
         """
-        for places, forward, _, live in self._pools():
+        for _, forward, _, live in self._pools():
             alike = [*equal_groups(forward, self.tolerance), *parallel_groups(forward, self.tolerance)]
-            for place in (places[unit] for group in alike for unit in group):
-                row = self._row(place)
-                if row is None or bool(row.any()):
-                    return None
             if not all(bool(live[group].all()) for group in alike):
                 return None
-        if next(self._equal(), None) is not None or any(not each.is_frozen for each in siblings(self.replica)):
+        equal, blocks = tuple(siblings(self.replica)), tuple(self._equal_rows([]))
+        copies = next(itertools.chain(self._equal(), self._multiples()), None)
+        if copies is not None or not all(block.is_zero for block in blocks) or any(not s.is_frozen for s in equal):
             return None
-        blocks = tuple(self._equal_rows([]))
-        equal = tuple(siblings(self.replica))
         return SymmetryFact(ran=True, blocks=blocks, widths=tuple(self._widths(list(blocks))), siblings=equal)
 
     def result(self) -> SymmetryFact:
