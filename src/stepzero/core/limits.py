@@ -198,6 +198,10 @@ class Limits:
         127.0, unit="value", source="8-bit images: whole numbers that reach past half of 255 (SZ901)"
     )
     input_min_samples: float = limit(8, unit="positions", source="a spread needs several samples (SZ901)")
+    target_std_low: float = limit(0.05, unit="standard deviation", source="as for inputs; catalogue SZ902")
+    target_std_high: float = limit(20.0, unit="standard deviation", source="as for inputs; catalogue SZ902")
+    target_offset: float = limit(3.0, unit="standard deviations", source="catalogue SZ902")
+    target_min_samples: float = limit(8, unit="samples", source="a spread needs several samples (SZ902)")
     skipped_share: float = limit(0.20, unit="share of parameters", source="catalogue SZ907")
     coordinate_slope: float = limit(
         0.25, unit="exponent of the width", source="half of 1/2, the smallest that a wrong factor makes; 2203.03466"

@@ -1,6 +1,7 @@
 """Judges: pure functions from (Trace, Limits) to Findings. One folder a family, one file a rule, listed here."""
 
 from stepzero.core.rule import Rule
+from stepzero.rules.batch.label_out_of_range import label_out_of_range
 from stepzero.rules.batch.raw_input import raw_input
 from stepzero.rules.batch.skipped_module import skipped_module
 from stepzero.rules.bias.bias_behind_dead_units import bias_behind_dead_units
@@ -94,6 +95,7 @@ ALL: tuple[Rule, ...] = (
     closed_gate,
     identical_shards,
     raw_input,
+    label_out_of_range,
     skipped_module,
 )
 """Every rule, by code."""
