@@ -6,7 +6,7 @@ from torch import nn
 
 from stepzero.api import trace
 from stepzero.core.optimizer import OptimizerFact
-from stepzero.measure.updates import breaks_sums, extreme_updates, is_adaptive
+from stepzero.measure.updates import breaks_sums, extreme_updates, first_update, is_adaptive
 
 
 def test_ratio_of_the_first_step_to_the_weight():
@@ -45,3 +45,12 @@ def test_sums_part_only_where_decay_meets_a_division_by_the_gradient(optimizer, 
     """The table of theorem 2: coupled decay breaks lumped units under Adam, and not under gradient descent."""
     seen = replace(trace(nn.Linear(8, 4), torch.randn(16, 8)), optimizer=optimizer)
     assert (is_adaptive(seen), breaks_sums(seen)) == (adaptive, said)
+
+
+@pytest.mark.parametrize(
+    ("name", "gradient", "size"),
+    [("SGD", 0.5, 0.05), ("Adam", 0.5, 0.1), ("Adam", 1e-8, 0.05), ("RMSprop", 0.5, 1.0), ("Muon", 0.5, None)],
+)
+def test_size_of_the_first_update(name, gradient, size):
+    found = first_update(OptimizerFact(name, 0.1, 1e-8), 0.1, gradient)
+    assert found == (None if size is None else pytest.approx(size, rel=1e-4))

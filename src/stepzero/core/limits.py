@@ -97,6 +97,9 @@ class Limits:
     gradient_reference_lr: float = limit(
         1e-2, unit="learning rate", source="SGD at 1e-2 when no optimizer is given (0.2)"
     )
+    update_low: float = limit(1e-5, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
+    update_high: float = limit(1e-1, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
+    update_floor: float = limit(1e-3, unit="of the law", source="scale floor of a tensor near zero, catalogue 0.2")
     saturated_flat_share: float = limit(0.5, unit="share of positions", source="Glorot 2010 (SZ303)")
     saturated_derivative: float = limit(0.1, unit="of the largest slope", source="tanh: abs(z) > 1.82 (SZ303)")
     saturated_warning: float = limit(0.2, unit="share of units", source="LeCun 1998 section 4.6 (SZ303)")

@@ -16,6 +16,7 @@ from stepzero.rules.gradient.gradient_drift import gradient_drift
 from stepzero.rules.gradient.slow_wake_up import slow_wake_up
 from stepzero.rules.gradient.stuck_parameter import stuck_parameter
 from stepzero.rules.gradient.unused_parameter import unused_parameter
+from stepzero.rules.gradient.update_out_of_band import update_out_of_band
 from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
@@ -80,6 +81,7 @@ ALL: tuple[Rule, ...] = (
     slow_wake_up,
     unused_parameter,
     cut_gradient,
+    update_out_of_band,
     loud_head,
     double_activation,
     constant_output,
