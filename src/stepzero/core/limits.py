@@ -134,6 +134,10 @@ class Limits:
     narrow_isometry: float = limit(
         0.02, unit="range of ln factor", source="a Gaussian layer of width 1,000 has 0.03 by chance (SZ315)"
     )
+    memory_none: float = limit(1.0, unit="steps", source="less than 1/e of the state is left after one step (SZ318)")
+    memory_low: float = limit(2.0, unit="steps", source="catalogue SZ318; at one half a step the memory is 1.44")
+    memory_equal: float = limit(2, unit="channels", source="one decay is a choice, several equal ones are not (SZ318)")
+    memory_sequence: float = limit(20, unit="steps", source="shorter sequences need no memory; catalogue SZ604")
     dead_warning: float = limit(0.10, unit="share of units above chance", source="catalogue SZ305")
     dead_error: float = limit(0.50, unit="share of units above chance", source="catalogue SZ305")
     dead_min_rows: float = limit(32, unit="positions", source="all-off by chance has probability 2^-32 a unit (SZ305)")

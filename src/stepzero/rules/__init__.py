@@ -8,6 +8,7 @@ from stepzero.rules.bias.bias_behind_dead_units import bias_behind_dead_units
 from stepzero.rules.bias.dominant_bias import dominant_bias
 from stepzero.rules.bias.live_padding_row import live_padding_row
 from stepzero.rules.bias.redundant_parameter import redundant_parameter
+from stepzero.rules.bias.short_memory_gate import short_memory_gate
 from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dimensional_relu
 from stepzero.rules.distributed.identical_shards import identical_shards
 from stepzero.rules.gradient.cut_gradient import cut_gradient
@@ -36,6 +37,7 @@ from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.sharp_attention import sharp_attention
 from stepzero.rules.signal.signal_drift import signal_drift
 from stepzero.rules.signal.slow_periodic_features import slow_periodic_features
+from stepzero.rules.signal.unusable_time_constants import unusable_time_constants
 from stepzero.rules.signal.wrong_fan import wrong_fan
 from stepzero.rules.structure.adapter_off_identity import adapter_off_identity
 from stepzero.rules.structure.closed_gate import closed_gate
@@ -74,6 +76,7 @@ ALL: tuple[Rule, ...] = (
     norm_off_identity,
     wrong_fan,
     narrow_deep_stack,
+    unusable_time_constants,
     slow_periodic_features,
     gradient_drift,
     stuck_parameter,
@@ -90,6 +93,7 @@ ALL: tuple[Rule, ...] = (
     dominant_bias,
     bias_behind_dead_units,
     redundant_parameter,
+    short_memory_gate,
     live_padding_row,
     zero_bias_low_dimensional_relu,
     dead_product,
