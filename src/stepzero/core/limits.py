@@ -180,6 +180,7 @@ class Limits:
         4, unit="rank", source="theorem: gradients are constant on x > 0 and on x < 0, for weights and biases (SZ608)"
     )
     cone_rank_half_line: float = limit(2, unit="rank", source="the same with one sign only (SZ608)")
+    embedding_ratio: float = limit(30.0, unit="ratio of rms", source="a thousandth of the variance; catalogue SZ605")
     adapter_share: float = limit(
         1e-6, unit="rms of the pair's result, of the base's", source="a few roundings of float32 (SZ702)"
     )

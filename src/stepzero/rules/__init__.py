@@ -6,6 +6,7 @@ from stepzero.rules.batch.raw_input import raw_input
 from stepzero.rules.batch.skipped_module import skipped_module
 from stepzero.rules.bias.bias_behind_dead_units import bias_behind_dead_units
 from stepzero.rules.bias.dominant_bias import dominant_bias
+from stepzero.rules.bias.embedding_scale_mismatch import embedding_scale_mismatch
 from stepzero.rules.bias.equal_token_rows import equal_token_rows
 from stepzero.rules.bias.live_padding_row import live_padding_row
 from stepzero.rules.bias.redundant_parameter import redundant_parameter
@@ -95,6 +96,7 @@ ALL: tuple[Rule, ...] = (
     bias_behind_dead_units,
     redundant_parameter,
     short_memory_gate,
+    embedding_scale_mismatch,
     live_padding_row,
     zero_bias_low_dimensional_relu,
     equal_token_rows,
