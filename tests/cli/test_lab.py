@@ -46,11 +46,22 @@ def test_a_grid_on_the_command_line_wins_over_the_spec(at):
     ]  # fmt: skip
 
 
+def test_a_study_prints_its_page_and_leaves_its_numbers(at):
+    folder, store = at
+    code, page, _ = lab("run", "--study", "first-touch", "-o", folder / "out", *store)
+    assert code == 0
+    assert page.startswith("# Zero weights, random biases")
+    assert (folder / "out" / "first-touch.md").read_text() == page
+    assert (folder / "out" / "data" / "first-touch.json").exists()
+    assert (folder / "out" / "figures" / "first-touch-exponents.svg").read_text().startswith("<svg")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("run",), "expected a SPEC file or --grid"),
+        (("run",), "expected a SPEC file, --grid KEY=VALUES or --study NAME"),
         (("run", "--grid", "depth=3"), "did you mean 'depths'"),
+        (("run", "--study", "first-tuch"), "did you mean 'first-touch'"),
         (("run", "--grid", "depths"), "expected KEY=VALUES"),
         (("show", 4), "no run has the number 4"),
         (("resume", 4), "no run has the number 4"),

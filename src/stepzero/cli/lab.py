@@ -12,7 +12,8 @@ from stepzero.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from stepzero.lab.grid import Grid
-    from stepzero.lab.running import Progress
+    from stepzero.lab.running import Progress, Result
+    from stepzero.lab.study import Effort, Train
     from stepzero.lab.summary import Row
 
 _STORE = click.option(
@@ -29,22 +30,47 @@ def command() -> None:
 @command.command("run")
 @click.argument("spec", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--grid", "pairs", multiple=True, metavar="KEY=A,B", help="An axis or a setting; more than once.")
+@click.option("--study", metavar="NAME", help="A published question instead: its page goes to stdout.")
+@click.option("--full", is_flag=True, help="More seeds and steps in a study.")
+@click.option("-o", "--output", "folder", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
+              help="Write a study's numbers and figures here.")  # fmt: skip
 @click.option("--engine", default="local", show_default=True, help="local or ray.")
 @_WORKERS
 @_STORE
 def run(
-    *, spec: Path | None, pairs: tuple[str, ...], engine: str, workers: int | None, store: Path | None
+    *, spec: Path | None, pairs: tuple[str, ...], study: str | None, full: bool, folder: Path | None, engine: str,
+    workers: int | None, store: Path | None,
 ) -> int:  # fmt: skip
     """Train every network of SPEC (TOML), of --grid, or of both; a --grid key wins over SPEC."""
     from stepzero import lab  # noqa: PLC0415 - imports torch
 
+    def train(grid: "Grid") -> "Result":
+        return lab.run(grid, engine=engine, store=store, workers=workers, progress=_told())
+
+    if study is not None:
+        _study(study, "full" if full else "short", folder, train)
+        return 0
     if spec is None and not pairs:
-        raise click.UsageError("expected a SPEC file or --grid KEY=VALUES")
-    grid = _grid(spec, pairs)
-    result = lab.run(grid, engine=engine, store=store, workers=workers, progress=_told())
+        raise click.UsageError("expected a SPEC file, --grid KEY=VALUES or --study NAME")
+    result = train(_grid(spec, pairs))
     click.echo(f"run {result.run}", err=True)
     _show(result.networks())
     return 0
+
+
+def _study(name: str, effort: "Effort", folder: Path | None, train: "Train") -> None:
+    from stepzero.lab import studies  # noqa: PLC0415 - imports torch
+
+    chosen = studies.get(name)
+    answer = chosen.run(effort, train)
+    if folder is not None:
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        (folder / "figures").mkdir(exist_ok=True)
+        output.write_file(folder / "data" / f"{name}.json", answer.to_json())
+        for part, text in answer.figures.items():
+            output.write_file(folder / "figures" / f"{name}-{part}.svg", text)
+        output.write_file(folder / f"{name}.md", chosen.page(answer))
+    output.write(chosen.page(answer))
 
 
 @command.command("resume")

@@ -4,10 +4,10 @@ import hashlib
 import itertools
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from stepzero.core.errors import ConfigError, did_you_mean
 
@@ -15,6 +15,12 @@ VERSION = 1
 """Part of every network's key; a change of what a network becomes changes it."""
 ARCHITECTURES = ("mlp", "residual", "residual_norm")
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
+Words: TypeAlias = Sequence[str]
+Whole: TypeAlias = Sequence[int] | int
+Numbers: TypeAlias = Sequence[float] | float
+"""What an axis may be given as; a single value is an axis of one. Held as a tuple."""
+_COMMON = ("tasks", "architectures", "depths", "widths", "activations", "optimizers")
+_OWN = ("weights", "gains", "biases", "bias_scales", "lrs")
 
 
 @dataclass(frozen=True)
@@ -54,29 +60,29 @@ class Network:
 
 @dataclass(frozen=True)
 class Grid:
-    """Axes (each a tuple: every combination is trained) and settings of all networks.
+    """Axes (every combination is trained) and settings of all networks.
 
     Each combination is trained from ``seeds`` starts, or once where neither start nor batches are random: such a row
     has an effective n of 1.
     """
 
-    tasks: tuple[str, ...] = ("xor",)
-    architectures: tuple[str, ...] = ("mlp",)
-    depths: tuple[int, ...] = (1,)
+    tasks: Words = ("xor",)
+    architectures: Words = ("mlp",)
+    depths: Whole = (1,)
     """Hidden layers, or residual blocks."""
-    widths: tuple[int, ...] = (16,)
-    activations: tuple[str, ...] = ("tanh",)
-    optimizers: tuple[str, ...] = ("sgd",)
-    weights: tuple[str, ...] = ("lecun",)
-    gains: tuple[float, ...] = (1.0,)
-    biases: tuple[str, ...] = ("zero",)
-    bias_scales: tuple[float, ...] = (0.5,)
-    lrs: tuple[float, ...] = (0.1,)
+    widths: Whole = (16,)
+    activations: Words = ("tanh",)
+    optimizers: Words = ("sgd",)
+    weights: Words = ("lecun",)
+    gains: Numbers = (1.0,)
+    biases: Words = ("zero",)
+    bias_scales: Numbers = (0.5,)
+    lrs: Numbers = (0.1,)
     seeds: int = 1
     steps: int = 300
     batch: int = 0
     """Samples of a step; 0 for all of them."""
-    measure: tuple[int, ...] = ()
+    measure: Whole = ()
     """Steps after which networks are observed, besides the start and the end."""
     name: str = field(default="", compare=False)
 
@@ -90,19 +96,22 @@ class Grid:
         """All networks, fleet by fleet; a start without randomness comes once."""
         from stepzero.lab import starts  # noqa: PLC0415 - imports torch
 
-        axes = (self.tasks, self.architectures, self.depths, self.widths, self.activations, self.optimizers)
-        starting = (self.weights, self.gains, self.biases, self.bias_scales, self.lrs)
-        points = tuple(sorted({0, self.steps, *self.measure}))
+        points = tuple(sorted({0, self.steps, *self._axis("measure")}))
         seen = set()
-        for common in itertools.product(*axes):
-            for weights, gain, biases, scale, lr in itertools.product(*starting):
+        for common in itertools.product(*map(self._axis, _COMMON)):
+            for weights, gain, biases, scale, lr in itertools.product(*map(self._axis, _OWN)):
                 gain, scale = 0.0 if weights == "zero" else gain, 0.0 if biases == "zero" else scale  # noqa: PLW2901 - zero is zero at any scale
                 is_random = bool(self.batch) or starts.is_random(weights, gain, biases, scale)
                 for seed in range(self.seeds if is_random else 1):
-                    network = Network(*common, self.steps, self.batch, points, weights, gain, biases, scale, lr, seed)
+                    network = Network(*common, self.steps, self.batch, points, weights, gain, biases, scale, lr, seed)  # type: ignore[call-arg]  # the axes come in the order of the fields
                     if network not in seen:
                         seen.add(network)
                         yield network
+
+    def _axis(self, name: str) -> tuple[Any, ...]:
+        values = getattr(self, name)
+        assert isinstance(values, tuple)
+        return values
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Grid":
@@ -175,5 +184,6 @@ def _check(grid: Grid) -> None:
     for key in (each.name for each in fields(grid) if isinstance(each.default, tuple) and each.name != "measure"):
         if not getattr(grid, key):
             raise ConfigError(f"key {key!r} of a grid is empty")
-    if any(step > grid.steps for step in grid.measure):
-        raise ConfigError(f"key 'measure' of a grid: expected steps up to {grid.steps}, got {max(grid.measure)}")
+    last = max((0, *grid.to_mapping()["measure"]))
+    if last > grid.steps:
+        raise ConfigError(f"key 'measure' of a grid: expected steps up to {grid.steps}, got {last}")

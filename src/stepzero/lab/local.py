@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context
 
 import torch
 
+from stepzero.core.errors import IncompleteError
 from stepzero.lab.grid import Network
 from stepzero.lab.train import Outcome, train
 
@@ -35,10 +37,19 @@ def run(batches: Iterable[Sequence[Network]], *, workers: int) -> Iterator[list[
             while waiting:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for each in done:
-                    yield each.result()
+                    yield _result(each)
                 waiting |= {pool.submit(train, batch) for batch in islice(rest, len(done))}
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[list[Outcome]]) -> list[Outcome]:
+    try:
+        return future.result()
+    except BrokenProcessPool as problem:
+        raise IncompleteError(
+            "a process of the lab was killed; what was finished is stored, 'stepzero lab resume' trains the rest"
+        ) from problem
 
 
 def cores() -> int:

@@ -3,6 +3,7 @@
 Shapes: R rows of all buffers, S samples, U units of a layer.
 """
 
+import functools
 import itertools
 from dataclasses import dataclass
 
@@ -83,9 +84,14 @@ def _shares(activation: str, z_US: Tensor) -> tuple[float | None, float]:
     """Share of saturated units (bounded activations only) and of units whose slope is zero on all samples."""
     phi = activations.get(activation)
     slope_SU = phi.slope(z_US, phi.value(z_US)).T
-    flat, off = flat_shares(slope_SU, largest_slope(phi.value, z_US[:, 0]))
+    flat, off = flat_shares(slope_SU, _largest(activation))
     saturated = float((flat > _FLAT).double().mean()) if phi.is_bounded else None
     return saturated, float((off >= 1).double().mean())
+
+
+@functools.cache
+def _largest(activation: str) -> float:
+    return largest_slope(activations.get(activation).value, torch.zeros(1, dtype=torch.float64))
 
 
 def accuracy(output_CS: Tensor, targets: Tensor) -> float | None:

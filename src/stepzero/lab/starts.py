@@ -1,5 +1,6 @@
 """From a start's name to a network's numbers, drawn parameter by parameter from streams named after them."""
 
+import functools
 import inspect
 
 import torch
@@ -42,15 +43,21 @@ def start(
     """[P] numbers of one network; a scheme with a gain takes the activation's own for all layers but the head."""
     check(weights, biases)
     numbers = torch.zeros(program.stride, dtype=dtype)
-    phi = activations.get(program.activation).value
+    own = _gain(program.activation)
     for layer in program.layers:
         weight = numbers[layer.offset : layer.bias].view(layer.rows, layer.columns)
-        _fill_weight_(weight, weights, gain, phi if layer.response is not None else 1.0, seed, f"{layer.name}.weight")
+        _fill_weight_(weight, weights, gain, own if layer.response is not None else 1.0, seed, f"{layer.name}.weight")
         _fill_bias_(numbers[layer.bias : layer.bias + layer.rows], biases, bias_scale, seed, f"{layer.name}.bias")
     return numbers
 
 
-def _fill_weight_(weight: Tensor, law: str, gain: float, consumer: object, seed: int, name: str) -> None:
+@functools.cache
+def _gain(activation: str) -> float:
+    """What keeps the second moment across the activation."""
+    return schemes.activation_gain(activations.get(activation).value)
+
+
+def _fill_weight_(weight: Tensor, law: str, gain: float, consumer: float, seed: int, name: str) -> None:
     generator = generator_for(seed, name)
     if law == "zero":
         return
