@@ -60,18 +60,26 @@ def train(networks: Sequence[Network], *, engine: str = "auto") -> list[Outcome]
         Update(first.optimizer),
         engine=engine,
     )
-    orders = {each.seed: _Order(each.seed, len(samples.inputs), first.batch) for each in networks if first.batch}
-    points: list[list[Point]] = [[] for _ in networks]
-    for step in first.measure:
+    points = follow(own, samples, first.measure, [each.seed for each in networks], first.batch)
+    stops = [None if stop < 0 else stop for stop in own.stopped.tolist()]
+    return [Outcome(*each) for each in zip(networks, points, stops, strict=True)]
+
+
+def follow(
+    own: fleet.Fleet, samples: Samples, measure: Sequence[int], seeds: Sequence[int] = (), batch: int = 0
+) -> list[tuple[Point, ...]]:
+    """Train on and observe after each of these steps; batches come in the order of each network's seed."""
+    orders = {seed: _Order(seed, len(samples.inputs), batch) for seed in seeds if batch}
+    points: list[list[Point]] = [[] for _ in own.lrs]
+    probe = tasks.probe(samples)
+    for step in measure:
         while own.done < step:
             length = min(_STRETCH, step - own.done)
             drawn = {seed: order.next(length) for seed, order in orders.items()}
-            chosen = torch.stack([drawn[each.seed] for each in networks]) if drawn else None
-            own.train_(samples, length, chosen)
-        for mine, point in zip(points, _observed(own, tasks.probe(samples), engine), strict=True):
+            own.train_(samples, length, torch.stack([drawn[seed] for seed in seeds]) if drawn else None)
+        for mine, point in zip(points, _observed(own, probe), strict=True):
             mine.append(point)
-    stops = [None if stop < 0 else stop for stop in own.stopped.tolist()]
-    return [Outcome(*each) for each in zip(networks, map(tuple, points), stops, strict=True)]
+    return [tuple(each) for each in points]
 
 
 def _start(made: Program, network: Network) -> Tensor:
@@ -97,12 +105,12 @@ class _Order:
         return taken.view(steps, self.batch)
 
 
-def _observed(own: fleet.Fleet, probe: Samples, engine: str) -> list[Point]:
+def _observed(own: fleet.Fleet, probe: Samples) -> list[Point]:
     """A point of each network, in float64."""
     points = []
     for start in range(0, len(own.weights), _OBSERVED):
         numbers = own.weights[start : start + _OBSERVED].double()
-        losses, *seen = fleet.observe(own.program, numbers, probe, engine=engine)
+        losses, *seen = fleet.observe(own.program, numbers, probe, engine=own.engine)
         for loss, mine, values, deltas, gradients in zip(losses.tolist(), numbers, *seen, strict=True):
             found = tuple(observing.layers(own.program, mine, values, deltas, gradients))
             right = observing.accuracy(values[-own.program.rows[-1] :], probe.targets)

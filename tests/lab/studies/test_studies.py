@@ -9,5 +9,5 @@ def test_a_study_is_found_by_its_name():
 
 
 def test_a_wrong_name_says_what_there_is():
-    with pytest.raises(ConfigError, match="'qestion'.*did you mean 'question'.*first-touch"):
+    with pytest.raises(ConfigError, match=r"'qestion'.*did you mean 'question'.*first-touch"):
         studies.get("qestion")

@@ -1,10 +1,26 @@
 """Studies: one file each, a question, the networks that answer it and the page about them."""
 
 from stepzero.core.errors import ConfigError, did_you_mean
-from stepzero.lab.studies import first_touch, question
+from stepzero.lab.studies import (
+    first_touch,
+    gain,
+    low_dimension,
+    lumped,
+    question,
+    symmetry,
+    trainable_depth,
+)
 from stepzero.lab.study import Study
 
-ALL = (question.STUDY, first_touch.STUDY)
+ALL = (
+    question.STUDY,
+    symmetry.STUDY,
+    first_touch.STUDY,
+    gain.STUDY,
+    low_dimension.STUDY,
+    lumped.STUDY,
+    trainable_depth.STUDY,
+)
 
 
 def get(name: str) -> Study:
