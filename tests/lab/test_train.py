@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stepzero.core.errors import ConfigError
 from stepzero.lab import tasks
 from stepzero.lab.grid import Grid
 from stepzero.lab.train import _Order, built, train
@@ -45,6 +46,23 @@ def test_residual_networks_learn(architecture):
     network = next(iter(Grid(architectures=architecture, optimizers="adam", lrs=0.01, activations="relu").networks()))
     (outcome,) = train([network])
     assert outcome.points[-1].accuracy > 0.9
+
+
+@pytest.mark.parametrize("architecture", ["conv", "recurrent", "transformer"])
+def test_images_and_sequences_are_learned_and_company_does_not_matter(architecture):
+    grid = Grid(
+        tasks="parity" if architecture == "recurrent" else "digits", architectures=architecture, optimizers="adam",
+        lrs=0.01, widths=8, batch=32, steps=12, activations="tanh", seeds=2,
+    )  # fmt: skip
+    networks = list(grid.networks())
+    both = train(networks)
+    assert [both[1]] == train(networks[1:])
+    assert all(each.points[-1].loss < each.points[0].loss for each in both)
+
+
+def test_a_task_without_a_shape_is_no_image():
+    with pytest.raises(ConfigError, match=r"'conv' reads images.*digits"):
+        train(list(Grid(architectures="conv").networks()))
 
 
 def test_a_program_fits_its_task():

@@ -36,23 +36,23 @@ class Stacked:
         for start in range(0, len(weights_MP), SEATS):
             members = slice(start, start + SEATS)
             parts = [each[members] for each in (weights_MP, *state, lrs_M, stopped_M)]
-            seated = [_seated(each) for each in parts]
-            order = None if order_MTB is None else _seated(order_MTB[members])
-            losses.append(self._ride_(seated, order, steps, done)[: len(parts[0])])
-            for part, moved in zip(parts, seated, strict=True):
+            riding = [seated(each) for each in parts]
+            order = None if order_MTB is None else seated(order_MTB[members])
+            losses.append(self._ride_(riding, order, steps, done)[: len(parts[0])])
+            for part, moved in zip(parts, riding, strict=True):
                 part.copy_(moved[: len(part)])
         return torch.cat(losses)
 
-    def _ride_(self, seated: Sequence[Tensor], order: Tensor | None, steps: int, done: int) -> Tensor:
+    def _ride_(self, riding: Sequence[Tensor], order: Tensor | None, steps: int, done: int) -> Tensor:
         """Steps of one full stack, in place; the losses before each."""
-        weights, first, second, lrs, stopped = seated
+        weights, first, second, lrs, stopped = riding
         losses = weights.new_full((SEATS, steps), torch.nan)
         for step in range(steps):
             loss, _, _, gradients = self._pass(weights, None if order is None else order[:, step])
             is_running = stopped < 0
             losses[:, step] = torch.where(is_running, loss, torch.nan)
             stopped[is_running & ~loss.isfinite()] = done + step
-            moved = _stepped(self.update, weights, (first, second), gradients, lrs[:, None], done + step + 1)
+            moved = stepped(self.update, weights, (first, second), gradients, lrs[:, None], done + step + 1)
             for old, new in zip((weights, first, second), moved, strict=True):
                 old.copy_(torch.where((stopped < 0)[:, None], new, old))
         return losses
@@ -62,7 +62,7 @@ class Stacked:
         seen = []
         for start in range(0, len(weights_MP), SEATS):
             part = weights_MP[start : start + SEATS]
-            loss, all_values, all_deltas, gradient = self._pass(_seated(part), None)
+            loss, all_values, all_deltas, gradient = self._pass(seated(part), None)
             whole = loss, torch.cat(all_values, 1), torch.cat(all_deltas, 1), gradient
             seen.append([each[: len(part)] for each in whole])
         losses, values, deltas, gradients = (torch.cat(each) for each in zip(*seen, strict=True))
@@ -130,7 +130,7 @@ class Stacked:
         return weight, numbers_MP[:, middle : middle + rows]
 
 
-def _seated(part: Tensor) -> Tensor:
+def seated(part: Tensor) -> Tensor:
     """A copy that fills all seats: copies of the first network sit where there is none."""
     empty = SEATS - len(part)
     return torch.cat([part, part[:1].expand(empty, *part.shape[1:])]) if empty else part.clone()
@@ -153,7 +153,7 @@ def _judged(loss: str, out_MCB: Tensor, targets: Tensor) -> tuple[Tensor, Tensor
     return -logarithms.gather(1, labels_M1B).mean((1, 2)), delta / out_MCB.shape[2]
 
 
-def _stepped(
+def stepped(
     update: Update, w: Tensor, state: Sequence[Tensor], g: Tensor, lr: Tensor, number: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Weights and state after one step."""

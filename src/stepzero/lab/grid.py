@@ -13,7 +13,7 @@ from stepzero.core.errors import ConfigError, did_you_mean
 
 VERSION = 1
 """Part of every network's key; a change of what a network becomes changes it."""
-ARCHITECTURES = ("mlp", "residual", "residual_norm")
+ARCHITECTURES = ("mlp", "residual", "residual_norm", "conv", "recurrent", "transformer")
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")
 Words: TypeAlias = Sequence[str]
 Whole: TypeAlias = Sequence[int] | int

@@ -4,11 +4,12 @@ import functools
 import inspect
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from stepzero import schemes
 from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.lab import activations
+from stepzero.lab.generic import stride, views
 from stepzero.lab.program import Program
 from stepzero.schemes.seeding import generator_for
 
@@ -19,6 +20,8 @@ WEIGHTS = (
 """Laws for weights. ``constant`` is the gain itself, ``normal`` N(0, gain^2); the others are schemes times the gain."""
 BIASES = ("zero", "constant", "random")
 """Laws for biases; the scale is the constant or the deviation."""
+_POSITIONS = 0.02
+"""Deviation of what is added to tell the steps of a sequence apart (Radford et al. 2018)."""
 _FIXED = {"zero", "constant", "identity"}
 
 
@@ -48,6 +51,23 @@ def start(
         weight = numbers[layer.offset : layer.bias].view(layer.rows, layer.columns)
         _fill_weight_(weight, weights, gain, own if layer.response is not None else 1.0, seed, f"{layer.name}.weight")
         _fill_bias_(numbers[layer.bias : layer.bias + layer.rows], biases, bias_scale, seed, f"{layer.name}.bias")
+    return numbers
+
+
+def module_start(
+    module: nn.Module, activation: str, *, weights: str, gain: float, biases: str, bias_scale: float, seed: int,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:  # fmt: skip
+    """As `start`, for a module: the head takes no gain; positions are N(0, 0.02^2)."""
+    check(weights, biases)
+    numbers = torch.zeros(stride(module), dtype=dtype)
+    for name, part in views(module, numbers).items():
+        if name.endswith("bias"):
+            _fill_bias_(part, biases, bias_scale, seed, name)
+        elif name == "place":
+            part.normal_(0.0, _POSITIONS, generator=generator_for(seed, name))
+        else:
+            _fill_weight_(part, weights, gain, 1.0 if name.startswith("head") else _gain(activation), seed, name)
     return numbers
 
 

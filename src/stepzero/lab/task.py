@@ -15,3 +15,5 @@ class Samples:
     inputs: Tensor
     targets: Tensor
     loss: str = "cross_entropy"
+    shape: tuple[int, int] | None = None
+    """Height and width of an image, or steps and features of a sequence; None where an input is but a vector."""

@@ -41,6 +41,7 @@ def probe(samples: Samples, dtype: torch.dtype = torch.float64) -> Samples:
         samples.inputs[:PROBE].to(dtype).contiguous(),
         (targets if samples.loss == "cross_entropy" else targets.to(dtype)).contiguous(),
         samples.loss,
+        samples.shape,
     )
 
 
@@ -52,6 +53,7 @@ def _made(name: str) -> Samples:
         inputs.float().contiguous(),
         (targets if is_labels else targets.float()).contiguous(),
         "cross_entropy" if is_labels else "mse",
+        SHAPES.get(name),
     )
 
 
@@ -125,6 +127,8 @@ def _digits(generator: Generator) -> tuple[Tensor, Tensor]:
     return ((x - x.mean()) / x.std())[chosen], y[chosen]
 
 
+SHAPES = {"digits": (8, 8), "parity": (6, 1)}
+"""Tasks that are images, or sequences."""
 TASKS: dict[str, Callable[[Generator], tuple[Tensor, Tensor]]] = {
     "xor": _xor,
     "linear": _linear,

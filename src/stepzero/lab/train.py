@@ -2,12 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from stepzero.lab import fleet, observing, program, starts, tasks
+from stepzero.core.errors import ConfigError
+from stepzero.lab import activations, fleet, generic, observing, program, starts, tasks
+from stepzero.lab.generic import Modules
 from stepzero.lab.grid import Network
+from stepzero.lab.modules import MODULES
 from stepzero.lab.program import Program
 from stepzero.lab.task import Samples
 from stepzero.lab.update import Update
@@ -52,21 +56,14 @@ def train(networks: Sequence[Network], *, engine: str = "auto") -> list[Outcome]
     first = networks[0]
     assert all(each.company == first.company for each in networks)
     samples = tasks.get(first.task)
-    made = built(first, samples)
-    own = fleet.Fleet(
-        made,
-        torch.stack([_start(made, each) for each in networks]),
-        torch.tensor([each.lr for each in networks]),
-        Update(first.optimizer),
-        engine=engine,
-    )
+    own = _crew(networks, samples, engine)
     points = follow(own, samples, first.measure, [each.seed for each in networks], first.batch)
     stops = [None if stop < 0 else stop for stop in own.stopped.tolist()]
     return [Outcome(*each) for each in zip(networks, points, stops, strict=True)]
 
 
 def follow(
-    own: fleet.Fleet, samples: Samples, measure: Sequence[int], seeds: Sequence[int] = (), batch: int = 0
+    own: fleet.Fleet | Modules, samples: Samples, measure: Sequence[int], seeds: Sequence[int] = (), batch: int = 0
 ) -> list[tuple[Point, ...]]:
     """Train on and observe after each of these steps; batches come in the order of each network's seed."""
     orders = {seed: _Order(seed, len(samples.inputs), batch) for seed in seeds if batch}
@@ -82,11 +79,33 @@ def follow(
     return [tuple(each) for each in points]
 
 
-def _start(made: Program, network: Network) -> Tensor:
-    return starts.start(
-        made, weights=network.weights, gain=network.gain, biases=network.biases, bias_scale=network.bias_scale,
-        seed=network.seed,
-    )  # fmt: skip
+def _crew(networks: Sequence[Network], samples: Samples, engine: str) -> fleet.Fleet | Modules:
+    """All of them at their starts."""
+    first = networks[0]
+    lrs, update = torch.tensor([each.lr for each in networks]), Update(first.optimizer)
+    laws: list[dict[str, Any]] = [
+        {"weights": each.weights, "gain": each.gain, "biases": each.biases, "bias_scale": each.bias_scale,
+         "seed": each.seed}
+        for each in networks
+    ]  # fmt: skip
+    if first.architecture in MODULES:
+        module = built_module(first, samples)
+        numbers = [starts.module_start(module, first.activation, **law) for law in laws]
+        return Modules(module, torch.stack(numbers), lrs, update)
+    made = built(first, samples)
+    return fleet.Fleet(made, torch.stack([starts.start(made, **law) for law in laws]), lrs, update, engine=engine)
+
+
+def built_module(network: Network, samples: Samples) -> nn.Module:
+    """The module of a network that is no program."""
+    if samples.shape is None:
+        raise ConfigError(
+            f"key 'architectures' of a grid: {network.architecture!r} reads images or sequences, and the task "
+            f"{network.task!r} is neither; such are {', '.join(tasks.SHAPES)}"
+        )
+    phi = activations.get(network.activation).value
+    kind = MODULES[network.architecture]
+    return kind(samples.shape, tasks.num_outputs(samples), network.width, network.depth, phi)
 
 
 class _Order:
@@ -105,8 +124,20 @@ class _Order:
         return taken.view(steps, self.batch)
 
 
-def _observed(own: fleet.Fleet, probe: Samples) -> list[Point]:
+def _observed(own: fleet.Fleet | Modules, probe: Samples) -> list[Point]:
     """A point of each network, in float64."""
+    return _observed_modules(own, probe) if isinstance(own, Modules) else _observed_programs(own, probe)
+
+
+def _observed_modules(own: Modules, probe: Samples) -> list[Point]:
+    points = []
+    for numbers in own.weights.double():
+        loss, output, found = generic.observe(own.module, numbers, probe)
+        points.append(Point(own.done, loss, observing.accuracy(output, probe.targets), tuple(found)))
+    return points
+
+
+def _observed_programs(own: fleet.Fleet, probe: Samples) -> list[Point]:
     points = []
     for start in range(0, len(own.weights), _OBSERVED):
         numbers = own.weights[start : start + _OBSERVED].double()

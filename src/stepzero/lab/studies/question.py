@@ -126,7 +126,7 @@ def page(answer: Answer) -> str:
     def deepest(law: str, biases: str, activation: str, optimizer: str) -> str:
         done = [depth for depth, part in zip(DEPTHS, facts[f"{law}/{biases} {activation} {optimizer}"], strict=True)
                 if part >= 0.5]  # fmt: skip
-        return f"up to depth {max(done)}" if done else "at no depth"
+        return f"at depth {', '.join(map(str, done))}" if done else "at no depth"
 
     return paragraphs(
         "# Why may biases start at zero and weights not? And why not the opposite?",
