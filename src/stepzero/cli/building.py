@@ -8,6 +8,7 @@ from typing import Any
 from stepzero.cli import failures
 from stepzero.cli.importing import shortened
 from stepzero.core.errors import ConfigError, StepzeroError, TargetError
+from stepzero.core.plan import HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,6 @@ class Built:
     loss: Any
     target: Any
     name: str
-
-
-HEADER = '"""A start for '
-"""How a file begins that an earlier run has written."""
 
 
 def check_own(path: Path) -> None:

@@ -7,6 +7,8 @@ from stepzero.core import serial
 ACTIONS = ("drawn", "set", "kept", "skipped")
 """drawn: filled from a law with a seed | set: filled with a stated value | kept: left as it is, for the reason given |
 skipped: not understood, and left as it is."""
+HEADER = '"""A start for '
+"""How every file begins that a Plan was written to: what begins otherwise is somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)

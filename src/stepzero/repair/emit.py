@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from torch import Tensor, nn
 
 from stepzero.core.errors import ConfigError
-from stepzero.core.plan import Entry, Plan
+from stepzero.core.plan import HEADER, Entry, Plan
 from stepzero.repair.apply import named
 from stepzero.schemes.seeding import generator_for
 
-HEADER = '"""A start for '
-"""How every emitted file begins: what begins otherwise is somebody else's."""
 _NORMAL = frozenset(["he", "lecun", "embedding"])
 _HELPERS = {
     "_normal_": '''def _normal_(tensor, std, *seeds):

@@ -17,11 +17,10 @@ from stepzero.core.errors import ConfigError, IncompleteError, TargetError, did_
 from stepzero.core.plan import Entry, Plan
 from stepzero.core.version import VERSION
 from stepzero.probe import tree
-from stepzero.probe.restore import preserved_randomness, seed_everything
-from stepzero.probe.subject import Subject, subject_of, unwrapped
+from stepzero.probe.subject import subject_of, unwrapped
 from stepzero.repair import apply, heads, offline, planning
 from stepzero.repair.materialise import materialise, still_unwritten
-from stepzero.repair.observe import observe
+from stepzero.repair.observe import forward, observe
 
 AUTO = "auto"
 
@@ -152,13 +151,7 @@ def _carried_out(model: nn.Module, batch: Any, loss: Any, target: Any, asked: As
     if scheme != AUTO:
         return plan
     wanted = planning.targets(found, planned)
-    return apply.calibrated(model, plan, lambda: _run(subject), wanted)
-
-
-def _run(subject: Subject) -> Any:
-    with preserved_randomness():
-        seed_everything(subject.seed)
-        return subject.model(*subject.args, **subject.kwargs)
+    return apply.calibrated(model, plan, lambda: forward(subject), wanted)
 
 
 def _with_scheme(planned: tuple[Entry, ...], scheme: str) -> tuple[Entry, ...]:
