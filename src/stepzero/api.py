@@ -15,6 +15,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted, NotChecked, Report
 from stepzero.core.plan import FanFact, Plan
 from stepzero.core.rule import NotJudged, Rule
+from stepzero.core.seed import checked_seed
 from stepzero.core.symmetry import SymmetryFact
 from stepzero.core.trace import PoisonFact, Trace
 from stepzero.core.version import VERSION
@@ -97,7 +98,7 @@ def check(
         StepzeroError: the batch, the loss or a code cannot be used; one line says what came and what to do.
         Exception: whatever the user's own code raised, with a note naming the layer it died in.
     """
-    chosen = _chosen(select, ignore)
+    chosen, seed = _chosen(select, ignore), checked_seed(seed)
     say = progress or (lambda _: None)
     subject = _subject(model, batch, loss, target, say, seed=seed, is_stand_in=batch_is_stand_in, name=name)
     told, subject.optimizer = optimizer_fact(optimizer, lr), optimizer
@@ -138,6 +139,7 @@ def fix_(
         StepzeroError: no batch is known for this report.
         IncompleteError: an error remained or appeared; every weight is as it was.
     """
+    seed = checked_seed(seed)
     asked = _ASKED.get(id(report), (None, None, None))
     given = (batch, loss, target) if batch is not None else asked
     if given[0] is None:
@@ -189,7 +191,7 @@ def trace(
 
     ``probes`` names further probes to run whether or not the first pass gives a reason: see `PROBES`.
     """
-    wanted = tuple(probes)
+    wanted, seed = tuple(probes), checked_seed(seed)
     if unknown := [name for name in wanted if name not in PROBES]:
         raise ConfigError(
             f"probes: no probe {unknown[0]!r}{did_you_mean(unknown[0], PROBES)}; known: {', '.join(PROBES)}"

@@ -73,19 +73,29 @@ class Undo:
 
     def __init__(self, model: nn.Module) -> None:
         tensors = {id(tensor): tensor for tensor in named(model).values() if not tensor.is_meta}
-        self._saved = [(tensor, tensor.detach().clone()) for tensor in tensors.values()]
+        self._saved = [(tensor, tensor.detach().clone(), _writes(tensor)) for tensor in tensors.values()]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         with torch.no_grad():
-            for tensor, values in self._saved:
+            for tensor, values, _count in self._saved:
                 tensor.copy_(values)
+        counted = [(tensor, count) for tensor, _values, count in self._saved if count is not None]
+        if counted:
+            # The bits are what they were: a graph of the user's that holds a weight may still be differentiated.
+            tensors, counts = zip(*counted, strict=True)
+            torch._C._autograd._unsafe_set_version_counter(tensors, counts)  # noqa: SLF001 - torch has no public one
 
     def forget(self) -> None:
         """Keep what was written."""
         self._saved.clear()
+
+
+def _writes(tensor: Tensor) -> int | None:
+    """How often it has been written; None for inference tensors, which do not count."""
+    return None if tensor.is_inference() else tensor._version
 
 
 def _tolerance(weight: torch.dtype, output: torch.dtype) -> float:
