@@ -2,13 +2,27 @@
 
 import contextlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
-from stepzero.cli import building, importing, output
+from stepzero.cli import building, failures, importing, output
 from stepzero.core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """What was asked for on the command line."""
+
+    target: str
+    batch: str | None
+    loss: str | None
+    seed: int
+    unsafe: bool
+    is_emitted: bool
+    """Whether the fixes are to be written down as plain torch."""
 
 
 @click.command("fix", epilog="TARGET is imported and run: use it only on code that you would run.")
@@ -43,22 +57,21 @@ def command(
     Without --diff, --write or --emit the Plan is shown and nothing is written. A fix after which an error remains or
     appears is refused. Exit 0 when nothing was left to fix.
     """
+    _refuse_both(show=show, write=write, emit=emit)
     place = _place(target) if show or write else None
     if emit is not None:
-        output.check_writable(emit)
+        output.check_writable(emit, "--emit")
         building.check_own(emit)
     progress = output.Progress()
-    with contextlib.ExitStack() as clean:
-        clean.callback(progress.clear)
-        clean.enter_context(output.stdout_kept_clean())
-        plan, made = _fixed(target, batch, loss, seed, progress, unsafe=unsafe)
-        from stepzero.repair.emit import emit as emitted  # noqa: PLC0415 - imports torch
-
-        code = emitted(plan, made.model) if plan.entries or plan.scalings else ""
-        if emit is not None and code:
-            output.write_file(emit, code)
+    with contextlib.ExitStack() as stack:
+        stack.callback(progress.clear)
+        stack.enter_context(output.stdout_kept_clean())
+        stack.enter_context(failures.told(target, "fixed"))
+        plan, made, code = _fixed(_Request(target, batch, loss, seed, unsafe, is_emitted=bool(place or emit)), progress)
+    if emit is not None and code:
+        output.write_file(emit, code, "--emit")
     if place is not None and code:
-        output.write(_edited(*place, code, write=write))
+        output.write(_edited(*place, code, write=write, is_tuple=made.is_tuple))
     if not show:
         from stepzero.report import plan as shown  # noqa: PLC0415 - one renderer is enough
 
@@ -66,19 +79,30 @@ def command(
     return 1 if any(note.partition(" ")[2].startswith("remains") for note in plan.notes) else 0
 
 
-def _fixed(
-    target: str, batch: str | None, loss: str | None, seed: int, progress: output.Progress, *, unsafe: bool
-) -> tuple[Any, Any]:
+def _refuse_both(*, show: bool, write: bool, emit: Path | None) -> None:
+    if show and (write or emit is not None):
+        other = "--write" if write else "--emit"
+        raise ConfigError(f"fix: --diff shows the change and writes nothing, and {other} writes; leave one of them out")
+
+
+def _fixed(asked: _Request, progress: output.Progress) -> tuple[Any, building.Built, str]:
+    """The Plan that was carried out, the model, and the Plan as plain torch (empty when nothing was written)."""
     progress("importing torch")
     import stepzero  # noqa: PLC0415 - imports torch when it is used
+    from stepzero.repair import emit  # noqa: PLC0415 - as above
 
-    progress(f"building {target}")
-    made = building.built(target, batch=batch, loss=loss, seed=seed)
+    progress(f"building {asked.target}")
+    made = building.built(asked.target, batch=asked.batch, loss=asked.loss, seed=asked.seed)
+    if asked.is_emitted:
+        emit.refuse(made.model)
     report = stepzero.check(
-        made.model, made.batch, made.loss, made.target, seed=seed, name=made.name, progress=progress
-    )
+        made.model, made.batch, made.loss, made.target,
+        seed=asked.seed, name=made.name, batch_is_stand_in=made.is_stand_in, progress=progress,
+    )  # fmt: skip
     progress("fixing")
-    return stepzero.fix_(made.model, report, unsafe=unsafe, seed=seed), made
+    plan = stepzero.fix_(made.model, report, unsafe=asked.unsafe, seed=asked.seed)
+    is_empty = not asked.is_emitted or not (plan.entries or plan.scalings)
+    return plan, made, "" if is_empty else emit.emit(plan, made.model)
 
 
 def _place(target: str) -> tuple[Path, str]:
@@ -93,7 +117,7 @@ def _place(target: str) -> tuple[Path, str]:
     return path, where.attribute
 
 
-def _edited(path: Path, attribute: str, code: str, *, write: bool) -> str:
+def _edited(path: Path, attribute: str, code: str, *, write: bool, is_tuple: bool) -> str:
     """The change as a diff; carried out with ``write``. The function goes into a module beside the file."""
     from stepzero.repair import source  # noqa: PLC0415 - imports torch
 
@@ -101,15 +125,14 @@ def _edited(path: Path, attribute: str, code: str, *, write: bool) -> str:
     building.check_own(beside)
     with path.open(encoding="utf-8", newline="") as file:
         raw = file.read()
-    ends = "\r\n" if "\r\n" in raw else "\n"
     before = raw.replace("\r\n", "\n")
-    after = source.with_start(before, attribute, beside.stem)
+    after = source.with_start(before, attribute, importing.module_of(beside), is_tuple=is_tuple)
     shown = [
         source.diff(before, after, os.path.relpath(path)),
         source.diff(beside.read_text(encoding="utf-8") if beside.exists() else "", code, os.path.relpath(beside)),
     ]
     if write:
-        output.write_file(beside, code)
+        output.write_file(beside, code, "--write")
         with path.open("w", encoding="utf-8", newline="") as file:
-            file.write(after.replace("\n", ends))
+            file.write(after.replace("\n", "\r\n" if "\r\n" in raw else "\n"))
     return "\n".join(part for part in shown if part) + "\n"
