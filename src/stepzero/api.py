@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from stepzero import rules
-from stepzero.core.errors import ConfigError, StepzeroError, did_you_mean
+from stepzero.core.errors import ConfigError, StepzeroError, TargetError, did_you_mean
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted, NotChecked, Report
@@ -29,7 +29,7 @@ from stepzero.probe.counterfactual import redrawn
 from stepzero.probe.layouts import module_fans, traced_fans
 from stepzero.probe.optimizer import optimizer_fact
 from stepzero.probe.poison import poison
-from stepzero.probe.subject import Subject, subject_of
+from stepzero.probe.subject import Batch, Subject, subject_of
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
 from stepzero.repair.fix import fix
@@ -108,7 +108,7 @@ def check(
     vanished = _vanished(subject, observed, judged, chosen, limits or Limits())
     explained = attribute(observed, judged.findings, vanished)
     report = _report(observed, judged, explained, chosen, _accepted(observed, judged, limits or Limits()))
-    return _remember(report, batch, loss, target)
+    return _remember(report, subject)
 
 
 def fix_(
@@ -126,7 +126,7 @@ def fix_(
     Args:
         model: the module that was checked, or one with the same parameters.
         report: what `check` said about it.
-        batch: as in `check`; not needed in the process that made the report.
+        batch: as in `check`; not needed for a report that `check` returned to this process.
         loss: as in `check`.
         target: as in `check`.
         unsafe: also carry out fixes that may overwrite values somebody meant.
@@ -140,20 +140,29 @@ def fix_(
         IncompleteError: an error remained or appeared; every weight is as it was.
     """
     seed = checked_seed(seed)
-    asked = _ASKED.get(id(report), (None, None, None))
-    given = (batch, loss, target) if batch is not None else asked
-    if given[0] is None:
-        raise ConfigError("fix_: the report was not made in this process; pass the batch (and loss) to check again")
-    subject = _subject(model, *given, lambda _: None, seed=report.seed)
-    return fix(subject, report, lambda: check(model, *given, seed=report.seed), unsafe=unsafe, seed=seed)
+    if not isinstance(model, nn.Module):
+        raise TargetError(f"model: expected a torch.nn.Module, got {type(model).__name__}; pass the module itself")
+    if not isinstance(report, Report):
+        raise ConfigError(f"report: expected what sz.check returned, got {type(report).__name__}")
+    given = _ASKED.get(id(report)) if batch is None else {"batch": batch, "loss": loss, "target": target}
+    if given is None:
+        raise ConfigError("fix_: no batch is known for this report; pass the batch (and the loss)")
+    given = {**given, "seed": report.seed}
+    subject = subject_of(model, given["batch"], given["loss"], given["target"], seed=report.seed)
+    return fix(subject, report, lambda: check(model, **given), unsafe=unsafe, seed=seed)
 
 
-_ASKED: dict[int, tuple[Any, Any, Any]] = {}
+_ASKED: dict[int, dict[str, Any]] = {}
 """Batch, loss and target of the reports that are alive, so that `fix_` can check again."""
 
 
-def _remember(report: Report, batch: Any, loss: Any, target: Any) -> Report:
-    _ASKED[id(report)] = (batch, loss, target)
+def _remember(report: Report, subject: Subject) -> Report:
+    _ASKED[id(report)] = {
+        "batch": Batch(subject.args, subject.kwargs),
+        "loss": subject.loss,
+        "target": subject.target,
+        "batch_is_stand_in": subject.is_stand_in,
+    }
     weakref.finalize(report, _ASKED.pop, id(report), None)
     return report
 
@@ -169,6 +178,8 @@ def fans(model: nn.Module, batch: Any = None) -> dict[str, FanFact]:
     Returns:
         A `FanFact` by name; parameters without fans (biases, norms) or of unknown layout are absent.
     """
+    if not isinstance(model, nn.Module):
+        raise TargetError(f"model: expected a torch.nn.Module, got {type(model).__name__}; pass the module itself")
     if batch is None:
         return {fact.name: fact for fact in module_fans(model)}
     return {fact.name: fact for fact in traced_fans(trace(model, batch))}

@@ -34,6 +34,7 @@ def draw(model: nn.Module, plan: Plan, sample: Tensor | None) -> None:
         for entry in plan.entries:
             if entry.scheme == "kinks":
                 _put_kinks(tensors, entry, plan.seed, sample)
+    torch.clear_autocast_cache()  # an autocast around all of this holds casts of the old values
 
 
 def calibrated(model: nn.Module, plan: Plan, run: Callable[[], Any], targets: Mapping[str, Target]) -> Plan:
@@ -82,6 +83,7 @@ class Undo:
         with torch.no_grad():
             for tensor, values, _count in self._saved:
                 tensor.copy_(values)
+        torch.clear_autocast_cache()
         counted = [(tensor, count) for tensor, _values, count in self._saved if count is not None]
         if counted:
             # The bits are what they were: a graph of the user's that holds a weight may still be differentiated.

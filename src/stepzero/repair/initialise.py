@@ -21,6 +21,7 @@ from stepzero.probe.subject import Subject, subject_of, unwrapped
 from stepzero.repair import apply, done, heads, offline, planning
 from stepzero.repair.materialise import materialise, still_unwritten
 from stepzero.repair.observe import forward, observe
+from stepzero.repair.shared import decided, shared
 
 AUTO = "auto"
 
@@ -138,8 +139,9 @@ def _carried_out(model: nn.Module, batch: Any, loss: Any, target: Any, asked: _A
 
 
 def _without_batch(model: nn.Module, empty: Plan, asked: _Asked) -> Plan:
+    planned = decided(offline.entries(model, asked.keep), shared(model))
     notes = ("no batch: laws from torch's own modules alone, and nothing was calibrated",)
-    plan = replace(empty, entries=_with_scheme(offline.entries(model, asked.keep), asked.scheme), notes=notes)
+    plan = replace(empty, entries=_with_scheme(planned, asked.scheme), notes=notes)
     apply.draw(model, plan, None)
     return plan
 
@@ -148,6 +150,7 @@ def _with_batch(subject: Subject, empty: Plan, asked: _Asked) -> Plan:
     seen, meant = observe(subject)
     found = planning.layout(seen)
     planned = heads.with_prior(planning.entries(found, meant, asked.keep), seen, subject.target)
+    planned = decided(planned, shared(subject.model))
     plan = replace(empty, entries=_with_scheme(planned, asked.scheme), notes=tuple(subject.notes))
     inputs = [tensor for _, tensor in subject.named_inputs() if tensor.is_floating_point()]
     apply.draw(subject.model, plan, inputs[0] if inputs else None)
