@@ -80,3 +80,13 @@ def test_a_named_scheme_for_all_weights():
     gain = plan.entry("2.weight").gain
     assert torch.allclose(model[2].weight @ model[2].weight.T, torch.eye(16) * gain**2, atol=1e-5)
     assert plan.scalings == ()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_numbers_of_the_batch_that_are_not_finite_are_told(bad):
+    batch = X.clone()
+    batch[3, 2] = bad
+    plan = sz.init_(mlp(), batch)
+    assert "1 of 512 numbers in 'input' are NaN or infinite" in " ".join(plan.notes)
+    assert plan.scalings == ()
+    assert sz.init_(mlp(), X).notes == ()

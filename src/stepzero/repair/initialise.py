@@ -2,7 +2,7 @@
 
 import fnmatch
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -151,13 +151,22 @@ def _with_batch(subject: Subject, empty: Plan, asked: _Asked) -> Plan:
     found = planning.layout(seen)
     planned = heads.with_prior(planning.entries(found, meant, asked.keep), seen, subject.target)
     planned = decided(planned, shared(subject.model))
-    plan = replace(empty, entries=_with_scheme(planned, asked.scheme), notes=tuple(subject.notes))
+    notes = (*subject.notes, *_faulty_inputs(subject))
+    plan = replace(empty, entries=_with_scheme(planned, asked.scheme), notes=notes)
     inputs = [tensor for _, tensor in subject.named_inputs() if tensor.is_floating_point()]
     apply.draw(subject.model, plan, inputs[0] if inputs else None)
     if asked.scheme != AUTO:
         return plan
     wanted = planning.targets(found, planned)
     return apply.calibrated(subject.model, plan, lambda: forward(subject), wanted)
+
+
+def _faulty_inputs(subject: Subject) -> Iterator[str]:
+    for name, tensor in subject.named_inputs():
+        is_read = tensor.is_floating_point() and not tensor.is_meta and tensor.layout == torch.strided
+        if is_read and (count := int((~torch.isfinite(tensor)).sum())):
+            told = f"{count} of {tensor.numel()} numbers in {name!r} are NaN or infinite"
+            yield f"batch: {told}, so what they reach could not be calibrated; clean the data, or pass another batch"
 
 
 def _with_scheme(planned: tuple[Entry, ...], scheme: str) -> tuple[Entry, ...]:
