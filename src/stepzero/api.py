@@ -33,6 +33,7 @@ from stepzero.probe.subject import Batch, Subject, subject_of
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
 from stepzero.repair.fix import fix
+from stepzero.repair.writable import writable
 from stepzero.rules.causes import attribute, candidates
 
 Progress = Callable[[str], None] | None
@@ -139,17 +140,15 @@ def fix_(
         StepzeroError: no batch is known for this report.
         IncompleteError: an error remained or appeared; every weight is as it was.
     """
-    seed = checked_seed(seed)
-    if not isinstance(model, nn.Module):
-        raise TargetError(f"model: expected a torch.nn.Module, got {type(model).__name__}; pass the module itself")
+    root, seed = writable(model), checked_seed(seed)
     if not isinstance(report, Report):
         raise ConfigError(f"report: expected what sz.check returned, got {type(report).__name__}")
     given = _ASKED.get(id(report)) if batch is None else {"batch": batch, "loss": loss, "target": target}
     if given is None:
         raise ConfigError("fix_: no batch is known for this report; pass the batch (and the loss)")
     given = {**given, "seed": report.seed}
-    subject = subject_of(model, given["batch"], given["loss"], given["target"], seed=report.seed)
-    return fix(subject, report, lambda: check(model, **given), unsafe=unsafe, seed=seed)
+    subject = subject_of(root, given["batch"], given["loss"], given["target"], seed=report.seed)
+    return fix(subject, report, lambda: check(root, **given), unsafe=unsafe, seed=seed)
 
 
 _ASKED: dict[int, dict[str, Any]] = {}
@@ -176,13 +175,14 @@ def fans(model: nn.Module, batch: Any = None) -> dict[str, FanFact]:
             transposed by hand, experts. Without it only torch's own modules are understood.
 
     Returns:
-        A `FanFact` by name; parameters without fans (biases, norms) or of unknown layout are absent.
+        A `FanFact` by name; parameters without fans (biases, norms) or of unknown layout are absent. What has no
+        memory to run on (meta) is told from its modules all the same.
     """
     if not isinstance(model, nn.Module):
         raise TargetError(f"model: expected a torch.nn.Module, got {type(model).__name__}; pass the module itself")
     if batch is None:
         return {fact.name: fact for fact in module_fans(model)}
-    return {fact.name: fact for fact in traced_fans(trace(model, batch))}
+    return {fact.name: fact for fact in traced_fans(trace(model, batch)) or module_fans(model)}
 
 
 PROBES = ("poison", "symmetry", "wake")

@@ -92,3 +92,17 @@ def test_odd_arguments_are_told_in_one_line(given, told):
         sz.init_(mlp(), X, **given)
     assert told in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_where_nothing_was_written_a_note_says_so():
+    assert sz.init_(nn.ReLU(), X).notes == ("the model has no parameters: there is nothing to initialise",)
+    assert (
+        "no parameter was written; of the first, 0.weight: frozen" in sz.init_(mlp().requires_grad_(False), X).notes[-1]
+    )
+    assert sz.init_(mlp(), X).notes == ()
+
+
+def test_a_lazy_layer_without_a_batch_is_listed():
+    plan = sz.init_(nn.Sequential(nn.LazyLinear(4), nn.Linear(4, 2)))
+    assert "lazy" in plan.entry("0.weight").why
+    assert plan.entry("1.weight").action == "drawn"

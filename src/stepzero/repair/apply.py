@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined] # torch exports it, its stubs do not
 
 from stepzero import schemes
 from stepzero.core.errors import ConfigError, IncompleteError
@@ -73,7 +74,7 @@ class Undo:
     """Copies of all parameters and buffers, put back at the end unless `forget` was called."""
 
     def __init__(self, model: nn.Module) -> None:
-        tensors = {id(tensor): tensor for tensor in named(model).values() if not tensor.is_meta}
+        tensors = {id(tensor): tensor for tensor in named(model).values() if has_memory(tensor)}
         self._saved = [(tensor, tensor.detach().clone(), _writes(tensor)) for tensor in tensors.values()]
 
     def __enter__(self) -> Self:
@@ -93,6 +94,11 @@ class Undo:
     def forget(self) -> None:
         """Keep what was written."""
         self._saved.clear()
+
+
+def has_memory(tensor: Tensor) -> bool:
+    """Neither on the meta device nor lazy."""
+    return not tensor.is_meta and not isinstance(tensor, UninitializedTensorMixin)
 
 
 def _writes(tensor: Tensor) -> int | None:

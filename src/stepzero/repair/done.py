@@ -44,7 +44,7 @@ def _versions(model: nn.Module) -> Versions:
 
 
 def _writes(tensor: Tensor) -> int:
-    return 0 if tensor.is_inference() else tensor._version
+    return 0 if isinstance(tensor, UninitializedTensorMixin) or tensor.is_inference() else tensor._version
 
 
 def _sum(tensor: Tensor) -> str:

@@ -17,11 +17,12 @@ from stepzero.core.plan import Entry, Plan
 from stepzero.core.seed import checked_seed
 from stepzero.core.version import VERSION
 from stepzero.probe import tree
-from stepzero.probe.subject import Subject, subject_of, unwrapped
+from stepzero.probe.subject import Subject, subject_of
 from stepzero.repair import apply, done, heads, offline, planning
 from stepzero.repair.materialise import materialise, still_unwritten
 from stepzero.repair.observe import forward, observe
 from stepzero.repair.shared import decided, shared
+from stepzero.repair.writable import writable
 
 AUTO = "auto"
 
@@ -73,7 +74,8 @@ def init_(
         StepzeroError: the model or batch cannot be used, or the model was changed since the last call.
         IncompleteError: the verifying pass did not agree; the model is as it was.
     """
-    root, asked = unwrapped(_module(model)), _Asked(_scheme(scheme), checked_seed(seed), _patterns(model, keep))
+    root = writable(model)
+    asked = _Asked(_scheme(scheme), checked_seed(seed), _patterns(root, keep))
     if not force:
         done.refuse(root)
     if batch is not None:
@@ -88,13 +90,7 @@ def init_(
             undo.forget()
             stack.pop_all()
             done.note(root, "init_")
-    return replace(plan, is_dry_run=dry_run)
-
-
-def _module(model: Any) -> nn.Module:
-    if not isinstance(model, nn.Module):
-        raise TargetError(f"model: expected a torch.nn.Module, got {type(model).__name__}; pass the module itself")
-    return model
+    return replace(plan, is_dry_run=dry_run, notes=plan.notes + _idle(plan))
 
 
 def _scheme(scheme: Any) -> str:
@@ -107,13 +103,23 @@ def _scheme(scheme: Any) -> str:
 def _patterns(model: nn.Module, keep: Any) -> tuple[str, ...]:
     """One pattern or several; each must keep something."""
     globs = (keep,) if isinstance(keep, str) else tuple(keep) if isinstance(keep, Iterable) else (keep,)
-    names = [name for name, _ in tree.parameters(unwrapped(model))]
+    names = [name for name, _ in tree.parameters(model)]
     for glob in globs:
         if not isinstance(glob, str):
             raise ConfigError(f"keep: expected patterns of parameter names, as in 'encoder.*', got {glob!r}")
         if not any(fnmatch.fnmatchcase(name, glob) for name in names):
             raise ConfigError(f"keep: {glob!r} matches no parameter{did_you_mean(glob, names)}")
     return globs
+
+
+def _idle(plan: Plan) -> tuple[str, ...]:
+    """A word where nothing was written: nobody should take that for a start."""
+    parameters = [entry for entry in plan.entries if entry.role != "buffer"]
+    if not parameters:
+        return ("the model has no parameters: there is nothing to initialise",)
+    if any(entry.action in ("drawn", "set") for entry in parameters):
+        return ()
+    return (f"no parameter was written; of the first, {parameters[0].name}: {parameters[0].why}",)
 
 
 def _refuse_lazy(model: nn.Module) -> None:

@@ -38,6 +38,7 @@ from stepzero.probe.restore import preserved_randomness, preserved_state
 from stepzero.probe.subject import Subject, subject_of, unwrapped
 from stepzero.repair import apply, done, planning
 from stepzero.repair.growth import Growth, growth
+from stepzero.repair.writable import writable
 from stepzero.schemes.width import Factors, Optimizer, mup
 
 SOURCE = "2203.03466"
@@ -90,8 +91,8 @@ def mup_(
     Raises:
         StepzeroError: the models do not have the same parameters, or this was done to ``model`` before.
     """
-    _refuse(model, lr, weight_decay, decay)
-    root, kind, seed = unwrapped(model), _kind(optimizer), checked_seed(seed)
+    root, kind, seed = writable(model), _kind(optimizer), checked_seed(seed)
+    _refuse(root, lr, weight_decay, decay)
     wide = subject_of(root, batch, loss, target, seed=seed)
     narrow = _base(base, batch, loss, target, seed)
     seen, base_seen = capture(wide), capture(narrow)
@@ -116,10 +117,8 @@ def _base(base: Any, batch: Any, loss: Any, target: Any, seed: int) -> Subject:
     return build(base, batch, loss, target, seed=seed)
 
 
-def _refuse(model: Any, lr: float, weight_decay: float, decay: str) -> None:
-    if not isinstance(model, nn.Module):
-        raise TargetError(f"model: expected a torch.nn.Module, got {type(model).__name__}; pass the module itself")
-    if done.by(unwrapped(model)) == "mup_":  # it would take the first one's start for the model's own
+def _refuse(model: nn.Module, lr: float, weight_decay: float, decay: str) -> None:
+    if done.by(model) == "mup_":  # it would take the first one's start for the model's own
         raise TargetError("model: mup_ was applied to it before; build it anew to do so again")
     if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in (lr, weight_decay)):
         raise ConfigError(f"expected numbers as lr and weight_decay, got {lr!r} and {weight_decay!r}")
