@@ -130,3 +130,11 @@ def test_a_model_that_raises_is_told_as_the_targets_failure(here):
         assert done.returncode == 2
         assert "stepzero: mynet.py:build failed while it ran: RuntimeError" in done.stderr
         assert "bug" not in done.stderr
+
+
+def test_a_check_that_was_not_complete_is_never_all_good(here):
+    (here / "mynet.py").write_text("import torch\ndef build():\n    return torch.nn.ReLU(), torch.randn(4, 3)\n")
+    done = shell("fix", "mynet.py:build", cwd=here)
+    assert done.returncode == 3
+    assert "the check was not complete" in done.stderr
+    assert "it has no parameters" in done.stderr

@@ -138,6 +138,13 @@ def test_another_model_is_left_with_a_warning(other):
     assert all(torch.equal(value, saved[key]) for key, value in model.state_dict().items())
 
 
+def test_the_plan_of_a_wrapped_model_can_be_written():
+    model, fresh = torch.compile(nn.Linear(8, 3)), nn.Linear(8, 3)
+    refuse(model)
+    emitted(model, X)(fresh)
+    assert torch.equal(model.weight, fresh.weight)
+
+
 def test_what_cannot_be_written_is_refused_before_any_work():
     model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 3).to(torch.complex64))
     with pytest.raises(ConfigError, match=r"1\.weight is complex"):

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from stepzero.cli import building, failures, importing, output
-from stepzero.core.errors import ConfigError
+from stepzero.core.errors import ConfigError, IncompleteError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def command(
     """Check the model that TARGET builds, carry out the fixes, and check again.
 
     Without --diff, --write or --emit the Plan is shown and nothing is written. A fix after which an error remains or
-    appears is refused. Exit 0 when nothing was left to fix.
+    appears is refused. Exit 0 when nothing was left to fix, 1 when an error remains, 3 when the check was incomplete.
     """
     _refuse_both(show=show, write=write, emit=emit)
     place = _place(target) if show or write else None
@@ -67,7 +67,9 @@ def command(
         stack.callback(progress.clear)
         stack.enter_context(output.stdout_kept_clean())
         stack.enter_context(failures.told(target, "fixed"))
-        plan, made, code = _fixed(_Request(target, batch, loss, seed, unsafe, is_emitted=bool(place or emit)), progress)
+        plan, made, code, unseen = _fixed(
+            _Request(target, batch, loss, seed, unsafe, is_emitted=bool(place or emit)), progress
+        )
     if emit is not None and code:
         output.write_file(emit, code, "--emit")
     if place is not None and code:
@@ -76,7 +78,11 @@ def command(
         from stepzero.report import plan as shown  # noqa: PLC0415 - one renderer is enough
 
         output.write(shown.render(plan, width=output.width(), color=output.is_color(), verbose=verbose))
-    return 1 if any(note.partition(" ")[2].startswith("remains") for note in plan.notes) else 0
+    if any(note.partition(" ")[2].startswith("remains") for note in plan.notes):
+        return 1
+    if unseen:
+        raise IncompleteError(f"{target}: the check was not complete, so more may be wrong: {unseen}")
+    return 0
 
 
 def _refuse_both(*, show: bool, write: bool, emit: Path | None) -> None:
@@ -85,8 +91,8 @@ def _refuse_both(*, show: bool, write: bool, emit: Path | None) -> None:
         raise ConfigError(f"fix: --diff shows the change and writes nothing, and {other} writes; leave one of them out")
 
 
-def _fixed(asked: _Request, progress: output.Progress) -> tuple[Any, building.Built, str]:
-    """The Plan that was carried out, the model, and the Plan as plain torch (empty when nothing was written)."""
+def _fixed(asked: _Request, progress: output.Progress) -> tuple[Any, building.Built, str, str]:
+    """The Plan that was carried out, the model, the Plan as plain torch if it writes anything, what was not checked."""
     progress("importing torch")
     import stepzero  # noqa: PLC0415 - imports torch when it is used
     from stepzero.repair import emit  # noqa: PLC0415 - as above
@@ -102,7 +108,8 @@ def _fixed(asked: _Request, progress: output.Progress) -> tuple[Any, building.Bu
     progress("fixing")
     plan = stepzero.fix_(made.model, report, unsafe=asked.unsafe, seed=asked.seed)
     is_empty = not asked.is_emitted or not (plan.entries or plan.scalings)
-    return plan, made, "" if is_empty else emit.emit(plan, made.model)
+    unseen = "; ".join(f"{each.what}: {each.why}" for each in report.coverage.incomplete)
+    return plan, made, "" if is_empty else emit.emit(plan, made.model), unseen
 
 
 def _place(target: str) -> tuple[Path, str]:

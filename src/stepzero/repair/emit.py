@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from stepzero.core.errors import ConfigError
 from stepzero.core.plan import HEADER, Entry, Plan
+from stepzero.probe.subject import unwrapped
 from stepzero.repair.apply import named
 from stepzero.schemes.seeding import generator_for
 
@@ -51,7 +52,7 @@ def init_(model):
         raise ValueError('the model has no memory yet: call model.to_empty(device=...) first')
 '''.splitlines()
 _KNOWN = f"only {', '.join(sorted(_NORMAL))} and orthogonal can; use scheme='auto'"
-_COMPLEX = "emit: {} is complex, and only real draws can be written as plain torch; leave it out with keep"
+_COMPLEX = "emit: {} is complex, and only real draws can be written as plain torch; use sz.init_ or sz.fix_ themselves"
 
 
 def refuse(model: nn.Module, *, scheme: str = "auto", keep: Iterable[str] = ()) -> None:
@@ -59,7 +60,7 @@ def refuse(model: nn.Module, *, scheme: str = "auto", keep: Iterable[str] = ()) 
     if scheme not in ("auto", "orthogonal", *_NORMAL):
         raise ConfigError(f"emit: scheme {scheme!r} cannot be written as plain torch; {_KNOWN}")
     globs = (keep,) if isinstance(keep, str) else tuple(keep)
-    for name, tensor in named(model).items():
+    for name, tensor in named(unwrapped(model)).items():
         is_kept = any(fnmatch.fnmatchcase(name, glob) for glob in globs)
         if tensor.requires_grad and tensor.is_complex() and not is_kept:
             raise ConfigError(_COMPLEX.format(name))
@@ -74,7 +75,7 @@ def emit(plan: Plan, model: nn.Module) -> str:
     Raises:
         ConfigError: the Plan uses a scheme that is not one of the default ones.
     """
-    tensors = named(model)
+    tensors = named(unwrapped(model))
     lines = list(_lines(plan, tensors))
     used = [source for name, source in _HELPERS.items() if any(line.startswith(f"    {name}(") for line in lines)]
     made = "".join(f"Made with {name} {version}.\n" for name, version in plan.versions.items() if name != "python")
