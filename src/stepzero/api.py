@@ -61,8 +61,8 @@ def check(
     *,
     optimizer: Any = None,
     lr: float | None = None,
-    select: Iterable[str] | None = None,
-    ignore: Iterable[str] | None = None,
+    select: str | Iterable[str] | None = None,
+    ignore: str | Iterable[str] | None = None,
     seed: int = 0,
     deep: bool = False,  # noqa: ARG001 - of the contract; there is no expensive probe yet
     progress: Progress = None,
@@ -202,10 +202,11 @@ def trace(
 
     ``probes`` names further probes to run whether or not the first pass gives a reason: see `PROBES`.
     """
-    wanted, seed = tuple(probes), checked_seed(seed)
+    seed = checked_seed(seed)
+    wanted = (probes,) if isinstance(probes, str) else tuple(probes) if isinstance(probes, Iterable) else (probes,)
     if unknown := [name for name in wanted if name not in PROBES]:
         raise ConfigError(
-            f"probes: no probe {unknown[0]!r}{did_you_mean(unknown[0], PROBES)}; known: {', '.join(PROBES)}"
+            f"probes: no probe {unknown[0]!r}{did_you_mean(str(unknown[0]), PROBES)}; known: {', '.join(PROBES)}"
         )
     subject = _subject(model, batch, loss, target, lambda _: None, seed=seed)
     return _probed(capture(subject), subject, set(wanted), lambda _: None)
@@ -265,11 +266,14 @@ def _chosen(select: Iterable[str] | None, ignore: Iterable[str] | None) -> tuple
     )
 
 
-def _codes(codes: Iterable[str] | None, flag: str) -> tuple[str, ...]:
+def _codes(codes: Any, flag: str) -> tuple[str, ...]:
     """Check codes, names and prefixes against what exists."""
     if codes is None:
         return ()
-    listed = tuple(code.strip() for code in codes.split(",")) if isinstance(codes, str) else tuple(codes)
+    parts = codes.split(",") if isinstance(codes, str) else tuple(codes) if isinstance(codes, Iterable) else (codes,)
+    if not all(isinstance(code, str) for code in parts):
+        raise ConfigError(f"{flag}: expected codes, names or prefixes such as 'SZ1', got {codes!r}")
+    listed = tuple(code.strip() for code in parts) if isinstance(codes, str) else tuple(parts)
     known = [*(rule.code for rule in rules.ALL), *(rule.name for rule in rules.ALL)]
     for code in listed:
         if not any(rule.code.startswith(code) or rule.name == code for rule in rules.ALL) or not code:
