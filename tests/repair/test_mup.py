@@ -231,3 +231,8 @@ def test_adam_goes_by_any_of_its_names():
 def test_odd_arguments_are_told_in_one_line(wrong, told):
     with pytest.raises(ConfigError, match=told):
         applied(**wrong)
+
+
+def test_something_else_than_a_base_is_refused():
+    with pytest.raises(TargetError, match="base: expected a torch.nn.Module or a factory of one, got NoneType"):
+        mup_(Net(64), None, X, lr=0.1)

@@ -114,6 +114,8 @@ def _base(base: Any, batch: Any, loss: Any, target: Any, seed: int) -> Subject:
     """The base model, in a copy that is not the user's."""
     if isinstance(base, nn.Module):
         return subject_of(copy.deepcopy(unwrapped(base)), batch, loss, target, seed=seed)
+    if not callable(base):
+        raise TargetError(f"base: expected a torch.nn.Module or a factory of one, got {type(base).__name__}")
     return build(base, batch, loss, target, seed=seed)
 
 
