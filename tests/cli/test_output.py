@@ -77,13 +77,13 @@ def test_stdout_comes_back_after_an_exception():
 
 
 def test_files(folder):
-    output.check_writable(folder / "new.txt", "-o")
-    output.write_file(folder / "new.txt", "a→b", "-o")
+    output.check_writable(folder / "new.txt")
+    output.write_file(folder / "new.txt", "a→b")
     assert (folder / "new.txt").read_text(encoding="utf-8") == "a→b"
     with pytest.raises(ConfigError, match=r"-o .*gone/x: the folder .*gone does not exist; make it first"):
-        output.check_writable(folder / "gone" / "x", "-o")
+        output.check_writable(folder / "gone" / "x")
     with pytest.raises(ConfigError, match="Is a directory; nothing was written there"):
-        output.write_file(folder / "app", "x", "-o")
+        output.write_file(folder / "app", "x")
 
 
 def test_progress_is_one_line_that_is_cleared(bare):

@@ -234,5 +234,5 @@ def test_odd_arguments_are_told_in_one_line(wrong, told):
 
 
 def test_something_else_than_a_base_is_refused():
-    with pytest.raises(TargetError, match="base: expected a torch.nn.Module or a factory of one, got NoneType"):
+    with pytest.raises(TargetError, match=r"base: expected a torch\.nn\.Module or a factory of one, got NoneType"):
         mup_(Net(64), None, X, lr=0.1)

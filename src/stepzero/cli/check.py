@@ -97,7 +97,7 @@ def command(
     chosen, left_out = codes.selected(codes.split(select), codes.split(extend_select), codes.split(ignore), ALL)
     place = None if file == Path("-") else file
     if place is not None:
-        output.check_writable(place, "-o")
+        output.check_writable(place)
     request = Request(target, batch, loss, chosen, left_out, seed, deep)
     return _answered(request, _Shown(form, place, fail_on, verbose), timeout)
 
@@ -158,7 +158,7 @@ def _publish(report: Report, shown: _Shown) -> int:
         if shown.file is None:
             output.write(text)
         else:
-            output.write_file(shown.file, text, "-o")
+            output.write_file(shown.file, text)
     return report.exit_code(shown.fail_on)
 
 

@@ -45,7 +45,7 @@ def write(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails once more
 
 
-def check_writable(path: Path, flag: str) -> None:
+def check_writable(path: Path, flag: str = "-o") -> None:
     """Raise `ConfigError` now rather than after the work when ``path``, given as ``flag``, cannot be written."""
     folder = path.absolute().parent
     if path.is_dir():
@@ -56,7 +56,7 @@ def check_writable(path: Path, flag: str) -> None:
         raise ConfigError(f"{flag} {path}: not writable; choose another place")
 
 
-def write_file(path: Path, text: str, flag: str) -> None:
+def write_file(path: Path, text: str, flag: str = "-o") -> None:
     """Write ``text`` to ``path`` as UTF-8; `ConfigError` when the system refuses."""
     try:
         path.write_text(text, encoding="utf-8")
