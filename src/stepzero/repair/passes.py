@@ -99,9 +99,13 @@ class Pass(TorchFunctionMode):
 
     def _weighted(self, spec: Spec, func: Any, args: Any, kwargs: Any) -> Any:
         result = func(*args, **kwargs)
-        if spec.name not in CONTRACTIONS or not isinstance(result, Tensor) or not result.is_floating_point():
+        if spec.name not in CONTRACTIONS or not isinstance(result, Tensor):
             return result
         name, bias, axis = self._operands(spec.name, args, kwargs)
+        if not result.is_floating_point():
+            if name is not None and name in self._targets:
+                self.found.skipped[name] = "its output is not real, and only real ones are calibrated"
+            return result
         if name is None or not result.numel():
             return result
         if not self._targets and name not in self.stds:
