@@ -9,6 +9,7 @@ from stepzero.lab.studies import (
     question,
     symmetry,
     trainable_depth,
+    very_deep,
 )
 from stepzero.lab.study import Study
 
@@ -20,6 +21,7 @@ ALL = (
     low_dimension.STUDY,
     lumped.STUDY,
     trainable_depth.STUDY,
+    very_deep.STUDY,
 )
 
 
