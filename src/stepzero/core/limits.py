@@ -151,6 +151,11 @@ class Limits:
     loud_error_gradient: float = limit(
         10.0, unit="of what the head's law sends back", source="gradient into the backbone, catalogue SZ501"
     )
+    loud_lawful_gradient: float = limit(
+        2.0,
+        unit="of what the head's law sends back",
+        source="laws in use end at He's sqrt(2); off-law weights are told from a factor 2 up, as in SZ302 (SZ501)",
+    )
     bias_ratio: float = limit(
         3.0, unit="of the rms of W x", source="the weights move the unit by a third of its offset (SZ601)"
     )

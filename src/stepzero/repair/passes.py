@@ -46,6 +46,8 @@ class Target:
     std: float = 1.0
     joins: int = 0
     """For the last weight of a residual branch: over how many branches one stream's variance is shared."""
+    is_most: bool = False
+    """Whether a smaller output is left as it is."""
 
 
 @dataclass
@@ -117,7 +119,11 @@ class Pass(TorchFunctionMode):
         if target.joins:
             setattr(result, _TAG, (name, bias is not None and bool(bias.any())))
             return result
-        return self._first(name, result, moments(result, bias, axis), target.std, bias, axis)
+        seen = moments(result, bias, axis)
+        if target.is_most and seen.std <= target.std:
+            self.found.skipped[name] = f"its output has a standard deviation of {seen.std:.3g}, which is not too much"
+            return result
+        return self._first(name, result, seen, target.std, bias, axis)
 
     def _operands(self, name: str, args: Any, kwargs: Any) -> tuple[str | None, Tensor | None, int]:
         """The weight's name, what the call adds to the product, and the axis of the channels."""
