@@ -97,6 +97,10 @@ class Limits:
     gradient_reference_lr: float = limit(
         1e-2, unit="learning rate", source="SGD at 1e-2 when no optimizer is given (0.2)"
     )
+    pace_range: float = limit(1e3, unit="ratio of relative updates", source="catalogue SZ408; Kraehenbuehl 2016")
+    pace_scale: float = limit(
+        10.0, unit="of the law", source="two decades of the pace; initialisers in use lie within 4 (SZ408)"
+    )
     saturated_flat_share: float = limit(0.5, unit="share of positions", source="Glorot 2010 (SZ303)")
     saturated_derivative: float = limit(0.1, unit="of the largest slope", source="tanh: abs(z) > 1.82 (SZ303)")
     saturated_warning: float = limit(0.2, unit="share of units", source="LeCun 1998 section 4.6 (SZ303)")
