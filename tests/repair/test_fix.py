@@ -99,6 +99,36 @@ def test_what_is_sound_is_left_where_something_else_is_mended():
         assert torch.equal(model.state_dict()[name], saved[name])
 
 
+def test_a_report_of_a_factory_knows_the_batch_that_the_factory_gave():
+    def build():
+        torch.manual_seed(0)
+        model = healthy()
+        constant(model)
+        return model, X, nn.functional.cross_entropy
+
+    report = sz.check(build, target=LABELS)
+    model = build()[0]
+    plan = sz.fix_(model, report)
+    assert plan.before
+    assert checked(model).errors == ()
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda model, report: sz.fix_(lambda: model, report), "model: expected a torch.nn.Module, got function"),
+        (lambda model, _: sz.fix_(model, "report"), "report: expected what sz.check returned, got str"),
+        (lambda model, report: sz.fix_(model, sz.Report.from_json(report.to_json())), "no batch is known"),
+        (lambda _, __: sz.fans(None), "model: expected a torch.nn.Module, got NoneType"),
+        (lambda _, __: sz.fans(healthy, X), "model: expected a torch.nn.Module, got function"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(call, told):
+    model = healthy()
+    with pytest.raises(sz.StepzeroError, match=told):
+        call(model, checked(model))
+
+
 def test_frozen_weights_are_left():
     model = healthy()
     model[0].requires_grad_(False)

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stepzero.repair import passes
 from stepzero.repair.passes import Target
 from tests.repair.judging import calibrated, hooked
 
@@ -26,6 +27,14 @@ CONVS = {
     "without a batch": (nn.Conv2d(8, 6, 3), (8, 6, 6)),
     "square without a batch": (nn.Conv1d(6, 6, 1), (6, 6)),
 }
+
+
+def test_an_output_that_is_not_real_is_told():
+    weight = nn.Parameter(torch.randn(3, 8, dtype=torch.complex64))
+    watcher = passes.Pass({id(weight): "w"}, {"w": passes.Target()})
+    with torch.no_grad(), watcher:
+        torch.ones(4, 8, dtype=torch.complex64) @ weight.T
+    assert "not real" in watcher.found.skipped["w"]
 
 
 @pytest.mark.parametrize("kind", CONVS)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from stepzero.core.errors import IncompleteError
 from stepzero.core.finding import Finding
@@ -10,11 +9,10 @@ from stepzero.core.limits import Limits
 from stepzero.core.outcome import Report
 from stepzero.core.plan import Entry, Plan
 from stepzero.core.trace import Trace
-from stepzero.probe.restore import preserved_randomness, seed_everything
 from stepzero.probe.subject import Subject
 from stepzero.repair import apply, planning
 from stepzero.repair.calibrate import Target
-from stepzero.repair.observe import observe
+from stepzero.repair.observe import forward, observe
 
 ROUNDS = 4
 """A fix may bring to light what stood behind the fault; four in a row end it."""
@@ -113,7 +111,7 @@ def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Pla
     apply.draw(subject.model, step, inputs[0] if inputs else None)
     is_all = any(finding.fix is not None and finding.fix.scheme == _CALIBRATE for finding in due)
     targets = planning.targets(found, lawful.values()) if is_all else _at_most(planning.targets(found, made), made)
-    done = apply.calibrated(subject.model, step, lambda: _run(subject), targets)
+    done = apply.calibrated(subject.model, step, lambda: forward(subject), targets)
     kept = tuple(entry for entry in plan.entries if entry.name not in chosen)
     return replace(
         plan,
@@ -225,9 +223,3 @@ def _entries(finding: Finding, seen: Trace, lawful: dict[str, Entry]) -> list[En
             entry = replace(entry, scheme=scheme)
         made.append(replace(entry, why=why))
     return made
-
-
-def _run(subject: Subject) -> Any:
-    with preserved_randomness():
-        seed_everything(subject.seed)
-        return subject.model(*subject.args, **subject.kwargs)
