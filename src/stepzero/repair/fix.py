@@ -110,7 +110,9 @@ def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Pla
     inputs = [tensor for _, tensor in subject.named_inputs() if tensor.is_floating_point()]
     apply.draw(subject.model, step, inputs[0] if inputs else None)
     is_all = any(finding.fix is not None and finding.fix.scheme == _CALIBRATE for finding in due)
-    targets = planning.targets(found, lawful.values()) if is_all else _at_most(planning.targets(found, made), made)
+    targets = planning.targets(found, lawful.values() if is_all else made)
+    if not is_all:
+        targets = _for_heads(targets, lawful, written.union(chosen))
     done = apply.calibrated(subject.model, step, lambda: forward(subject), targets)
     kept = tuple(entry for entry in plan.entries if entry.name not in chosen)
     return replace(
@@ -122,13 +124,17 @@ def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Pla
     )
 
 
-def _at_most(targets: Mapping[str, Target], made: Iterable[Entry]) -> dict[str, Target]:
-    """Heads are made quieter, never louder: law decides where that is quiet enough.
+def _for_heads(
+    targets: Mapping[str, Target], lawful: Mapping[str, Entry], written: frozenset[str]
+) -> dict[str, Target]:
+    """Where most weights are as they were, heads are made quieter, never louder: law decides what is quiet enough.
 
     A signal that fades on its way to the head is not made up for there: the gradient that the head sends back would
-    grow by the same factor, and what stands in front of it was left as it was.
+    grow by the same factor, and what stands in front of it was not scaled for that.
     """
-    heads = {entry.name for entry in made if entry.role == "head"}
+    inner = [name for name, entry in lawful.items() if entry.action == "drawn" and entry.role not in ("head", "table")]
+    is_whole = 2 * len(written.intersection(inner)) > len(inner)
+    heads = {name for name, entry in lawful.items() if entry.role == "head" and not is_whole}
     return {name: replace(target, is_most=name in heads) for name, target in targets.items()}
 
 
