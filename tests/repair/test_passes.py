@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stepzero.repair import passes
+from stepzero.repair.passes import Target
 from tests.repair.judging import calibrated, hooked
 
 WIDTH = 32
@@ -114,3 +115,19 @@ def test_what_cannot_be_solved_for_is_left_and_said(product):
     else:
         with torch.no_grad():
             assert float(product(X, model.w).std(correction=0)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_target_can_be_a_ceiling():
+    """What is louder is scaled down to it, what is quieter stays, and is listed."""
+    model = nn.Linear(WIDTH, WIDTH, bias=False)
+    before = model.weight.detach().clone()
+    std = float(model(X).detach().std(correction=0))
+    found, _ = calibrated(model, X, targets={"weight": Target(2 * std, is_most=True)})
+    assert same_weights(model, before)
+    assert "not too much" in found.skipped["weight"]
+    calibrated(model, X, targets={"weight": Target(std / 2, is_most=True)})
+    assert float(model(X).detach().std(correction=0)) == pytest.approx(std / 2, rel=1e-5)
+
+
+def same_weights(model, before):
+    return torch.equal(model.weight, before)

@@ -97,6 +97,10 @@ class Limits:
     gradient_reference_lr: float = limit(
         1e-2, unit="learning rate", source="SGD at 1e-2 when no optimizer is given (0.2)"
     )
+    pace_range: float = limit(1e3, unit="ratio of relative updates", source="catalogue SZ408; Kraehenbuehl 2016")
+    pace_scale: float = limit(
+        10.0, unit="of the law", source="two decades of the pace; initialisers in use lie within 4 (SZ408)"
+    )
     saturated_flat_share: float = limit(0.5, unit="share of positions", source="Glorot 2010 (SZ303)")
     saturated_derivative: float = limit(0.1, unit="of the largest slope", source="tanh: abs(z) > 1.82 (SZ303)")
     saturated_warning: float = limit(0.2, unit="share of units", source="LeCun 1998 section 4.6 (SZ303)")
@@ -150,6 +154,11 @@ class Limits:
     loud_error_excess: float = limit(2.0, unit="nats", source="catalogue SZ501")
     loud_error_gradient: float = limit(
         10.0, unit="of what the head's law sends back", source="gradient into the backbone, catalogue SZ501"
+    )
+    loud_lawful_gradient: float = limit(
+        2.0,
+        unit="of what the head's law sends back",
+        source="laws in use end at He's sqrt(2); off-law weights are told from a factor 2 up, as in SZ302 (SZ501)",
     )
     bias_ratio: float = limit(
         3.0, unit="of the rms of W x", source="the weights move the unit by a third of its offset (SZ601)"

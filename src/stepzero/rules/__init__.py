@@ -14,6 +14,7 @@ from stepzero.rules.gradient.delayed_parameter import delayed_parameter
 from stepzero.rules.gradient.gradient_drift import gradient_drift
 from stepzero.rules.gradient.slow_wake_up import slow_wake_up
 from stepzero.rules.gradient.stuck_parameter import stuck_parameter
+from stepzero.rules.gradient.unbalanced_updates import unbalanced_updates
 from stepzero.rules.gradient.unused_parameter import unused_parameter
 from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
@@ -79,6 +80,7 @@ ALL: tuple[Rule, ...] = (
     slow_wake_up,
     unused_parameter,
     cut_gradient,
+    unbalanced_updates,
     loud_head,
     double_activation,
     constant_output,
