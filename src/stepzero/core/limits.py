@@ -99,6 +99,10 @@ class Limits:
     )
     epsilon_factor: float = limit(10.0, unit="of epsilon", source="below, a tenth of the step is lost; SZ409")
     epsilon_share: float = limit(0.5, unit="share of slices", source="catalogue SZ409")
+    pace_range: float = limit(1e3, unit="ratio of relative updates", source="catalogue SZ408; Kraehenbuehl 2016")
+    pace_scale: float = limit(
+        10.0, unit="of the law", source="two decades of the pace; initialisers in use lie within 4 (SZ408)"
+    )
     update_low: float = limit(1e-5, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
     update_high: float = limit(1e-1, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
     update_floor: float = limit(1e-3, unit="of the law", source="scale floor of a tensor near zero, catalogue 0.2")
@@ -172,6 +176,11 @@ class Limits:
     regression_loss: float = limit(
         3.0, unit="variances of the targets", source="a head at its law costs 2, at He's 3; catalogue SZ504"
     )
+    loud_lawful_gradient: float = limit(
+        2.0,
+        unit="of what the head's law sends back",
+        source="laws in use end at He's sqrt(2); off-law weights are told from a factor 2 up, as in SZ302 (SZ501)",
+    )
     bias_ratio: float = limit(
         3.0, unit="of the rms of W x", source="the weights move the unit by a third of its offset (SZ601)"
     )
@@ -203,6 +212,13 @@ class Limits:
         unit="cosine x sqrt(units)",
         source="a drawn pair has deviation 1, and 1 % of those of rank 1 are below; a split one is rounding (SZ702)",
     )
+    sibling_factor: float = limit(2.0, unit="factor of the median", source="catalogue SZ706")
+    sibling_band: float = limit(
+        1.3, unit="factor of the median", source="a ramp with one member beyond 2 has others beyond 1.3 (SZ706)"
+    )
+    sibling_blocks: float = limit(5, unit="blocks", source="a majority, and two ends that may differ (SZ706)")
+    sibling_share: float = limit(0.25, unit="share of blocks", source="more are a pattern of their own (SZ706)")
+    sibling_errors: float = limit(4.0, unit="standard errors", source="of a deviation, 6e-5 a block (SZ706)")
     identity_blocks: float = limit(4, unit="branches", source="two of three are no scheme (SZ707)")
     identity_share: float = limit(0.5, unit="share of branches", source="most siblings; catalogue SZ707")
     gate_closed: float = limit(

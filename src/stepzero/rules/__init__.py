@@ -19,6 +19,7 @@ from stepzero.rules.gradient.epsilon_floor import epsilon_floor
 from stepzero.rules.gradient.gradient_drift import gradient_drift
 from stepzero.rules.gradient.slow_wake_up import slow_wake_up
 from stepzero.rules.gradient.stuck_parameter import stuck_parameter
+from stepzero.rules.gradient.unbalanced_updates import unbalanced_updates
 from stepzero.rules.gradient.unused_parameter import unused_parameter
 from stepzero.rules.gradient.update_out_of_band import update_out_of_band
 from stepzero.rules.memory.non_finite_value import non_finite_value
@@ -49,6 +50,7 @@ from stepzero.rules.structure.adapter_off_identity import adapter_off_identity
 from stepzero.rules.structure.broken_identity_start import broken_identity_start
 from stepzero.rules.structure.closed_gate import closed_gate
 from stepzero.rules.structure.dead_product import dead_product
+from stepzero.rules.structure.inconsistent_siblings import inconsistent_siblings
 from stepzero.rules.symmetry.constant_weight import constant_weight
 from stepzero.rules.symmetry.equal_rows import equal_rows
 from stepzero.rules.symmetry.identical_heads import identical_heads
@@ -93,6 +95,7 @@ ALL: tuple[Rule, ...] = (
     unused_parameter,
     cut_gradient,
     update_out_of_band,
+    unbalanced_updates,
     epsilon_floor,
     loud_head,
     head_ignores_base_rate,
@@ -112,6 +115,7 @@ ALL: tuple[Rule, ...] = (
     dead_product,
     adapter_off_identity,
     closed_gate,
+    inconsistent_siblings,
     broken_identity_start,
     identical_shards,
     raw_input,

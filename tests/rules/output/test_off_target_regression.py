@@ -69,3 +69,8 @@ def test_constant_targets_and_teachers_are_not_judged():
             return self.student(x), self.teacher(x).detach()
 
     assert severities("SZ504", Student(), X, lambda pair: F.mse_loss(*pair)) == []
+
+
+def test_rare_positives_are_a_note():
+    rare = (torch.arange(64) % 32 == 0).float()[:, None]
+    assert said(net(bias=0.9), rare) == ["info"]

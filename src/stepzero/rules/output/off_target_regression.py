@@ -24,8 +24,8 @@ def off_target_regression(trace: Trace, limits: Limits) -> Verdict:
 
     When it is fine
     ---------------
-    Constant targets and targets that another part of the model computes are not judged. Raw targets are reported as
-    SZ902, and this as its consequence.
+    Constant targets and targets that another part of the model computes are not judged. Targets in [0, 1] that hardly
+    vary are rare positives, which a bias learns: a note. Raw targets are SZ902, and this is its consequence.
 
     Bad
     ---
@@ -64,12 +64,13 @@ def off_target_regression(trace: Trace, limits: Limits) -> Verdict:
             continue
         offset, spread = abs(aim.output_mean - aim.mean) / aim.std, aim.output_std / aim.std
         loss = (aim.output_std**2 + (aim.output_mean - aim.mean) ** 2) / aim.std**2 + 1
+        severity: Severity = "info" if aim.is_share else "warning"
         if offset > limits.regression_offset:
             said = f"the output's mean is {offset:.3g} standard deviations of the targets from theirs"
-            yield _finding(trace, aim, said, offset, limits.regression_offset, "warning")
+            yield _finding(trace, aim, said, offset, limits.regression_offset, severity)
         elif spread > limits.regression_spread:
             said = f"the output varies {spread:.3g} times as much as the targets"
-            yield _finding(trace, aim, said, spread, limits.regression_spread, "warning")
+            yield _finding(trace, aim, said, spread, limits.regression_spread, severity)
         elif loss > limits.regression_loss and aim.loss.name == "mse_loss":
             said = f"the squared loss is {loss:.3g} times the variance of the targets"
             yield _finding(trace, aim, said, loss, limits.regression_loss, "info")
