@@ -4,6 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import stepzero
+from stepzero.core.finding import RANK
 from tests.probe.observing import Net, seeded
 from tests.rules.ask import ask
 
@@ -132,7 +133,8 @@ def test_what_it_drowns_hangs_under_it():
     (finding,) = (each for each in report.findings if each.code == "SZ702")
     assert finding.root is None
     assert {each.root for each in report.findings if each.code == "SZ501"} == {finding.id}
-    assert finding.severity == min(each.severity for each in report.findings), "as loud as its worst consequence"
+    worst = min((each.severity for each in report.findings), key=lambda severity: RANK[severity])
+    assert finding.severity == worst, "as loud as its worst consequence"
 
 
 # -- traps ------------------------------------------------------------------------------------------------------------
