@@ -104,7 +104,8 @@ def test_buffers_go_back_to_the_start_with_the_weights():
 
 def test_slice_sizes_are_the_largest_magnitudes_along_axis_0():
     made = replica(stack(6, 8, 3))
-    sizes, gradients = made.sizes()
+    look = made.look()
+    sizes, gradients = look.sizes, look.gradients
     for name, gradient in gradients.items():
         expected = gradient.abs().flatten(1).amax(1) if gradient.dim() > 1 else gradient.abs()
         torch.testing.assert_close(sizes[name], expected)
@@ -113,7 +114,8 @@ def test_slice_sizes_are_the_largest_magnitudes_along_axis_0():
 def test_what_a_cancelled_sum_leaves_counts_as_zero():
     """A bias in front of batch norm has no gradient; float64 shows 1e-17 or so."""
     made = replica(nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 3)))
-    sizes, gradients = made.sizes()
+    look = made.look()
+    sizes, gradients = look.sizes, look.gradients
     assert float(gradients["0.bias"].abs().max()) > 0
     assert bool((sizes["0.bias"] <= 0).all())
     assert bool((sizes["0.weight"] > 0).all())
@@ -121,20 +123,20 @@ def test_what_a_cancelled_sum_leaves_counts_as_zero():
 
 def test_so_it_does_where_nothing_but_rounding_is_left():
     model = Net(lambda self, x: (h := self.net(x).exp()) / h.sum(-1, keepdim=True), net=stack(6, 8, 1))
-    sizes, _ = replica(model).sizes()
+    sizes = replica(model).look().sizes
     assert all(bool((size <= 0).all()) for size in sizes.values())
 
 
 @pytest.mark.parametrize("factor", [1e-140, 1e-40, 1.0, 1e40])
 def test_a_faint_gradient_is_still_a_gradient(factor):
     model = Net(lambda self, x: self.b(torch.tanh(self.a(x))) * factor, a=nn.Linear(6, 8), b=nn.Linear(8, 3))
-    sizes, _ = replica(model, loss=lambda output: output.sum()).sizes()
+    sizes = replica(model, loss=lambda output: output.sum()).look().sizes
     assert all(bool((size > 0).all()) for size in sizes.values())
 
 
 def test_a_parameter_without_a_path_has_no_size_and_one_with_nan_keeps_it():
     model = Net(lambda self, x: self.b(x) * float("nan"), b=nn.Linear(6, 3), idle=nn.Linear(3, 3))
-    sizes, _ = replica(model).sizes()
+    sizes = replica(model).look().sizes
     assert sizes["idle.weight"] is None
     assert bool(sizes["b.weight"].isnan().all())
 
@@ -246,7 +248,7 @@ def test_neither_the_model_nor_the_world_is_changed(name):
     world = (torch.get_rng_state(), torch.get_default_dtype(), torch.is_grad_enabled())
     made = replica(model, batch, loss)
     made.run(0)
-    made.sizes(1)
+    made.look(1)
     assert all(torch.equal(each, before[key]) for key, each in model.state_dict().items())
     assert flags == [module.training for module in model.modules()]
     assert torch.equal(world[0], torch.get_rng_state())

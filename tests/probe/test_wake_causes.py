@@ -156,11 +156,12 @@ def test_a_gradient_that_is_not_finite_is_not_judged():
 
 def test_a_model_that_fails_in_float64_gives_a_reason():
     def forward(self, x):
-        h = self.a(x)
+        h = self.b(self.a(x).detach())
         assert h.dtype == torch.float32, "float32 only"
         return h
 
-    subject = subject_of(Net(forward, a=nn.Linear(6, 3)), X, square)
+    model = Net(forward, a=nn.Linear(6, 3), b=nn.Linear(3, 3))
+    subject = subject_of(model, X, square)
     fact = wake(subject, capture(subject))
     assert not fact.ran
     assert "float32 only" in fact.reason

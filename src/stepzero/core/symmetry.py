@@ -29,7 +29,7 @@ class UnitBlock:
     gap: float
     """Largest relative difference between two members' responses and gradients, float64."""
     rank: int | None = None
-    """Level ``rows``: directions in which the block's rows can part at the first step."""
+    """Level ``rows``, unless the rows are zero: directions in which they can part at the first step."""
     is_zero: bool = False
     """Whether the rows are all zero."""
     step: int = 0

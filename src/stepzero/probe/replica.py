@@ -1,4 +1,4 @@
-"""A copy of the model in float64 that may be run, stepped and redrawn at will; the model itself is never written.
+"""A copy of the model, in float64, that may be run, stepped and redrawn at will; the model itself is never written.
 
 Everything below `probe` that has to *change* weights to learn something works on a Replica: virtual steps, redrawn
 factors, the matched control.
@@ -8,6 +8,7 @@ import copy
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -27,27 +28,44 @@ Sizes = dict[str, Tensor | None]
 """For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
 _OF_NOISE = 8.0
 """A gradient is zero when it is no more than so many times what another rounding changes in it."""
-_FAINT = 1e-9
-"""Of the largest gradient: rounding leaves 1e-16 of each term, in any number of terms that can be run."""
+_FAINT, _FAINT_AS_IS = 1e-9, 1e-2
+"""Of the largest gradient: rounding leaves 1e-16 of each term, in any number of terms that can be run; 6e-8 of it in
+float32."""
 
 
 class ReplicaError(StepzeroError):
     """The model cannot be copied or does not run in float64; the message says which."""
 
 
-class Replica:
-    """One float64 copy of a subject's model, with two batches: the true one and a random one of the same kind."""
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one forward and backward of a copy showed."""
 
-    def __init__(self, subject: Subject) -> None:
-        self._subject = subject
+    sizes: Sizes
+    gradients: Gradients
+    output: Tensor
+    """Main output of the model."""
+
+
+class Replica:
+    """One copy of a subject's model, with two batches: the true one and a random one of the same kind.
+
+    The copy is in float64; with ``as_is`` it keeps the model's own dtypes, which is a third of the cost and enough for
+    what rounding cannot change.
+    """
+
+    def __init__(self, subject: Subject, *, as_is: bool = False) -> None:
+        self._subject, self._as_is = subject, as_is
         with preserved_randomness(), preserved_state():
-            self.model = copied_model(subject).double()._apply(widened)  # noqa: SLF001 - double() leaves complex ones
+            self.model = copied_model(subject)
+            if not as_is:
+                self.model.double()._apply(widened)  # noqa: SLF001 - double() leaves complex ones
             set_modes(self.model)
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.trainable = {name: each for name, each in self.parameters.items() if each.requires_grad}
         self._start = {name: each.detach().clone() for name, each in self.parameters.items()}
         self._buffers = {name: each.detach().clone() for name, each in self.model.named_buffers()}
-        true = widened(copied_batch(subject))
+        true = self._widened(copied_batch(subject))
         self._batches = (true, _resampled(true, subject.seed))
         self.is_leaky = False
         """Run rectifiers with a leak, to see units that are switched off on both batches."""
@@ -69,8 +87,11 @@ class Replica:
             gradients = self._differentiated(scalar)
         return gradients, main_output(output).detach()
 
-    def sizes(self, batch: int = 0) -> tuple[Sizes, Gradients]:
-        """Norms of each gradient's slices along axis 0, negative where it is rounding alone; and the gradients.
+    def _widened(self, value: Any) -> Any:
+        return value if self._as_is else widened(value)
+
+    def look(self, batch: int = 0) -> Look:
+        """Norms of each gradient's slices along axis 0, negative where it is rounding alone; gradients and output.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
         first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
@@ -80,14 +101,16 @@ class Replica:
             output, scalar = self._scalar(batch, None)
             first = self._differentiated(scalar, retain_graph=True)
             found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
-            if _is_any_faint(found, max(1, main_output(output).numel()) ** -0.5):
+            seen = main_output(output).detach()
+            faint = _FAINT_AS_IS if self._as_is else _FAINT
+            if _is_any_faint(found, max(1, seen.numel()) ** -0.5, faint):
                 third = self._differentiated(scalar / 3)
                 for name, norms in found.items():
                     one, other = first[name], third[name]
                     if norms is not None and one is not None and other is not None and norms.numel():
                         floor = _OF_NOISE * _slice_norms(one - 3 * other).max()
                         found[name] = torch.where((norms > 0) & (norms <= floor), -norms, norms)
-        return found, first
+        return Look(found, first, seen)
 
     def _differentiated(self, scalar: Tensor, *, retain_graph: bool = False) -> Gradients:
         names = list(self.trainable)
@@ -147,7 +170,7 @@ class Replica:
         output = self._called(batch, watch)
         scalar = _cotangents(output, self._subject.seed + batch)
         if batch == 0 or _has_own_loss(output):
-            value, _ = loss_of(output, self._subject.loss, widened(self._subject.target), self._subject.seed)
+            value, _ = loss_of(output, self._subject.loss, self._widened(self._subject.target), self._subject.seed)
             scalar = value.to(torch.float64) if loss_only else scalar + value.to(torch.float64)
         return output, scalar
 
@@ -158,9 +181,10 @@ class Replica:
                 stack.enter_context(context)
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
-            torch.set_default_dtype(torch.float64)  # noqa: TID251 - inside preserved_state
             seed_everything(self._subject.seed)
-            stack.enter_context(Double())
+            if not self._as_is:
+                torch.set_default_dtype(torch.float64)  # noqa: TID251 - inside preserved_state
+                stack.enter_context(Double())
             if self.is_leaky:
                 stack.enter_context(Leaky())
             try:
@@ -179,14 +203,14 @@ def _slice_norms(gradient: Tensor) -> Tensor:
     return flat.to("cpu", torch.float64)
 
 
-def _is_any_faint(sizes: Sizes, arriving: float) -> bool:
+def _is_any_faint(sizes: Sizes, arriving: float, faint: float) -> bool:
     """Whether some gradient that is not zero is small enough to be what rounding left of a larger one.
 
     ``arriving``: size of the cotangents at the output. All gradients may be rounding: then none of them is large.
     """
     largest = max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
     largest = max(largest, arriving)
-    return any(bool(((each > 0) & (each < _FAINT * largest)).any()) for each in sizes.values() if each is not None)
+    return any(bool(((each > 0) & (each < faint * largest)).any()) for each in sizes.values() if each is not None)
 
 
 def _has_own_loss(output: Any) -> bool:

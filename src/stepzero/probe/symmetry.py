@@ -7,6 +7,7 @@ by lumped units) and once with a nonlinear function of every entry and its gradi
 Shapes: U units, P projections (of all visits and batches together).
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -40,6 +41,8 @@ def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
         tokens = tuple(token_blocks(replica, trace, tolerance)) if trace is not None else ()
         if widths := all_different(replica, tolerance):
             return SymmetryFact(ran=True, widths=widths, siblings=tuple(siblings(replica)), tokens=tokens)
+        if (fact := _Probe(replica, tolerance, batches=(0,)).without_copies()) is not None:
+            return replace(fact, tokens=tokens)
         groups = certificate(trace, replica.parameters) if trace is not None else None
         fact = _Probe(replica, tolerance).result()
         return replace(fact, tokens=tokens, certificate=_certificate(fact, groups))
@@ -69,9 +72,28 @@ def _tolerance(subject: Subject) -> float:
 class _Probe:
     """One run of the probe."""
 
-    def __init__(self, replica: Replica, tolerance: float, *, loss_only: bool = False) -> None:
+    def __init__(
+        self, replica: Replica, tolerance: float, *, loss_only: bool = False, batches: tuple[int, ...] = (0, 1)
+    ) -> None:
         self.replica, self.tolerance, self.loss_only = replica, tolerance, loss_only
+        self.batches = (0,) if loss_only else batches
         self.prints, self.gradients = self._look(0)
+
+    def without_copies(self) -> SymmetryFact | None:
+        """The answer where one batch's gradients already tell apart all units that respond alike, as in a zero head.
+
+        One pass is enough then: copies agree in both on every batch. None where more has to be asked: units that get
+        no gradient yet, equal rows whose rank counts, equal weights.
+        """
+        for _, forward, _, live in self._pools():
+            alike = [*equal_groups(forward, self.tolerance), *parallel_groups(forward, self.tolerance)]
+            if not all(bool(live[group].all()) for group in alike):
+                return None
+        equal, blocks = tuple(siblings(self.replica)), tuple(self._equal_rows([]))
+        copies = next(itertools.chain(self._equal(), self._multiples()), None)
+        if copies is not None or not all(block.is_zero for block in blocks) or any(not s.is_frozen for s in equal):
+            return None
+        return SymmetryFact(ran=True, blocks=blocks, widths=tuple(self._widths(list(blocks))), siblings=equal)
 
     def result(self) -> SymmetryFact:
         """Find, confirm, count."""
@@ -122,7 +144,7 @@ class _Probe:
     def _look(self, step: int) -> tuple[dict[str, Prints], Gradients]:
         visits: dict[str, list[Visit]] = {}
         total: Gradients = {}
-        for batch in (0,) if self.loss_only else (0, 1):
+        for batch in self.batches:
             recorder = UnitRecorder(self.replica.model)
             with recorder.paths():
                 gradients, _ = self.replica.run(batch, watch=recorder, loss_only=self.loss_only)
@@ -295,6 +317,7 @@ class _Probe:
         for name, unit in places:
             members.setdefault(name, []).append(unit)
         name, first = places[0]
+        is_zero = all(row is not None and not bool(row.any()) for row in map(self._row, places))
         gap = 0.0
         for other, unit in places[1:]:
             was = self._factor(places[0], (other, unit))
@@ -307,8 +330,8 @@ class _Probe:
             level=level,
             members=tuple(Member(each, tuple(found)) for each, found in members.items()),
             gap=gap,
-            rank=self._rank(places) if level == "rows" else None,
-            is_zero=all(row is not None and not bool(row.any()) for row in map(self._row, places)),
+            rank=self._rank(places) if level == "rows" and not is_zero else None,
+            is_zero=is_zero,
             step=self.prints[name].step,
             confirmed=confirmed,
         )

@@ -1,0 +1,127 @@
+"""What sleeps, asked in float64 and in the model's own float32: rounding must not change the answer."""
+
+import pytest
+import torch
+from torch import nn
+
+from stepzero.measure.control import laws
+from stepzero.probe import wake as wake_module
+from stepzero.probe.capture import capture
+from stepzero.probe.replica import Replica
+from stepzero.probe.sleepers import Sleepers
+from stepzero.probe.subject import subject_of
+from stepzero.probe.wake import wake
+from tests.probe.planting import X, square, stack
+from tests.probe.sleeping import TOKENS, Attends, Gated, Low, Rezero, Routed, only_biases, zeroed
+
+
+class Packed(nn.Module):
+    """Torch's attention, whose query, key and value bias are one parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention, self.head = nn.MultiheadAttention(8, 2, batch_first=True), nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(x + self.attention(x, x, x, need_weights=False)[0])
+
+
+def half_dead() -> nn.Sequential:
+    model = stack(6, 8, 8, 3, phi=nn.ReLU)
+    with torch.no_grad():
+        model[0].bias[:3] = -100.0
+    return model
+
+
+SUBJECTS = {
+    "zero head": (lambda: zeroed(stack(6, 8, 8, 3), "4.weight"), X),
+    "key bias": (lambda: Attends(bias=True), TOKENS),
+    "packed key bias": (Packed, TOKENS),
+    "packed key bias behind a zero head": (lambda: zeroed(Packed(), "head.weight"), TOKENS),
+    "units that are off": (half_dead, X),
+    "residual gates of zero": (Rezero, X),
+    "zero branch end": (lambda: zeroed(Gated(), "down.weight"), X),
+    "adapter": (lambda: zeroed(Low(), "B"), X),
+    "dead adapter": (lambda: zeroed(Low(), "A", "B"), X),
+    "dead product": (lambda: zeroed(stack(6, 8, 8, 3), "2.weight", "4.weight"), X),
+    "three zero layers": (lambda: only_biases(4), X),
+    "router": (Routed, X),
+    "softmax over one unit": (lambda: nn.Sequential(*stack(6, 8, 1), nn.Softmax(-1)), X),
+    "sound": (lambda: stack(6, 8, 3), X),
+}
+
+
+def made(model, batch, *, as_is):
+    subject = subject_of(model, batch, square)
+    return Sleepers(Replica(subject, as_is=as_is), laws(capture(subject)), 3, 0, frozenset(), 1e-9)
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_what_float32_is_sure_of_float64_says_too(name, monkeypatch):
+    build, batch = SUBJECTS[name]
+    subject = subject_of(build(), batch, square)
+    seen = capture(subject)
+    quick = wake(subject, seen)
+    monkeypatch.setattr(wake_module, "_glance", lambda *_: None)
+    exact = wake(subject, seen)
+    assert [(each.parameter, each.first, each.cause, each.control) for each in quick.parameters] == [
+        (each.parameter, each.first, each.cause, each.control) for each in exact.parameters
+    ]
+    assert (quick.products, quick.blockers, quick.output_is_constant) == (
+        exact.products,
+        exact.blockers,
+        exact.output_is_constant,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "copies"),
+    [("zero head", 1), ("key bias", 1), ("packed key bias", 1), ("units that are off", 1), ("dead adapter", 2)],
+)
+def test_float64_is_asked_only_where_float32_is_not_sure(name, copies, monkeypatch):
+    build, batch = SUBJECTS[name]
+    asked = []
+
+    class Counted(Replica):
+        def __init__(self, subject, **flags):
+            asked.append(flags)
+            super().__init__(subject, **flags)
+
+    monkeypatch.setattr(wake_module, "Replica", Counted)
+    subject = subject_of(build(), batch, square)
+    wake(subject, capture(subject))
+    assert asked == [{"as_is": True}, {}][:copies]
+
+
+@pytest.mark.parametrize("as_is", [False, True])
+def test_a_zero_head_lets_everything_below_it_sleep_for_one_step(as_is):
+    sleepers = made(zeroed(stack(6, 8, 8, 3), "4.weight"), X, as_is=as_is)
+    assert sleepers.stepped() == 1
+    assert {name: set(first) for name, first in sleepers.first.items()} == {
+        "0.weight": {1},
+        "0.bias": {1},
+        "2.weight": {1},
+        "2.bias": {1},
+        "4.weight": {0},
+        "4.bias": {0},
+    }
+    assert (sleepers.stuck, sleepers.latest) == ([], 1)
+
+
+@pytest.mark.parametrize("as_is", [False, True])
+def test_questions_leave_the_copy_at_its_start(as_is):
+    sleepers = made(half_dead(), X, as_is=as_is)
+    sleepers.stepped()
+    assert sleepers.asleep("0.weight") == [0, 1, 2]
+    assert sleepers.is_silent("0.weight")
+    assert sleepers.zero_slices("0.weight") == []
+    sleepers.change_by("0.weight"), sleepers.control, sleepers.revived_by(["0.weight"])
+    for name, parameter in sleepers.replica.parameters.items():
+        assert torch.equal(parameter, sleepers.replica.start_of(name))
+
+
+def test_a_gradient_that_is_not_finite_ends_it():
+    model = stack(6, 8, 3)
+    with torch.no_grad():
+        model[0].weight[0, 0] = float("nan")
+    assert made(model, X, as_is=False).stepped() is None
