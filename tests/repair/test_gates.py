@@ -70,3 +70,47 @@ def test_input_and_state_share_one_fan(cell, batch) -> None:
     sz.init_(model, batch)
     assert float(model.cell.weight_ih_l0.detach().square().mean()) == pytest.approx(1 / 40, rel=0.15)
     assert float(model.cell.weight_hh_l0.detach().square().mean()) == pytest.approx(1 / 34, rel=1e-3)
+
+
+class Tabled(nn.Module):
+    def __init__(self, cell: nn.Module) -> None:
+        super().__init__()
+        self.table, self.drop, self.cell, self.head = nn.Embedding(200, 16), nn.Dropout(0.1), cell, nn.LazyLinear(3)
+
+    def forward(self, symbols: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cell(self.drop(self.table(symbols)))[0][:, -1])
+
+
+SYMBOLS = torch.randint(200, (16, 5), generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("options", [{}, {"num_layers": 2}, {"num_layers": 2, "bidirectional": True}])
+@pytest.mark.parametrize("kind", [nn.LSTM, nn.GRU])
+def test_a_table_and_the_matrix_behind_it_are_equal_and_make_the_share(kind, options) -> None:
+    model = Tabled(kind(16, 40, batch_first=True, **options))
+    model(SYMBOLS)
+    sz.init_(model, SYMBOLS)
+    sizes = {name: float(value.detach().square().mean().sqrt()) for name, value in model.named_parameters()}
+    first = [size for name, size in sizes.items() if "weight_ih_l0" in name]
+    assert len(first) == 1 + len(options) // 2
+    assert first == pytest.approx([gates.balanced(16, 40)] * len(first), rel=0.1)
+    assert sizes["table.weight"] == pytest.approx(gates.balanced(16, 40), rel=0.1)
+    with torch.no_grad():
+        drive = model.table.weight @ model.cell.weight_ih_l0.T
+    assert float(drive.std()) == pytest.approx(gates.share(16, 40), rel=0.15)
+    if "weight_ih_l1" in str(sizes):
+        width = model.cell.weight_ih_l1.shape[1]
+        assert sizes["cell.weight_ih_l1"] == pytest.approx((width + 40) ** -0.5, rel=0.1)
+
+
+def test_a_table_that_something_else_reads_too_keeps_its_size() -> None:
+    class Both(Tabled):
+        def forward(self, symbols: torch.Tensor) -> torch.Tensor:
+            rows = self.table(symbols)
+            return self.head(torch.cat([self.cell(rows)[0][:, -1], rows[:, -1]], -1))
+
+    model = Both(nn.GRU(16, 40, batch_first=True))
+    model(SYMBOLS)
+    sz.init_(model, SYMBOLS)
+    assert float(model.table.weight.detach().std()) == pytest.approx(1.0, rel=0.1)
+    assert float(model.cell.weight_ih_l0.detach().std()) == pytest.approx(56**-0.5, rel=0.1)
