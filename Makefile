@@ -10,6 +10,8 @@ VENV ?= .venv
 # installed `import transformers` fails on a CPU torch.
 BENCH_VENV ?= .venv-bench
 WORKERS ?= 2
+# Folder with pairs of a real bug and its repair, for `make bench`.
+CASES ?=
 QUICK := not slow and not gpu and not browser
 
 BIN := $(VENV)/bin
@@ -41,14 +43,17 @@ format: $(VENV)/.stamp-lint ## Mend what ruff can mend by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost, fans, calibration, repair, symmetry, published models
+bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost, fans, repair, starts, symmetry, models; CASES=folder adds real bugs
 	$(BENCH_BIN)/python -m benchmarks.overhead
 	$(BENCH_BIN)/python -m benchmarks.duplicates
 	$(BENCH_BIN)/python -m benchmarks.fans
 	$(BENCH_BIN)/python -m benchmarks.calibrate
 	$(BENCH_BIN)/python -m benchmarks.coordinates
+	$(BENCH_BIN)/python -m benchmarks.repair
+	$(BENCH_BIN)/python -m benchmarks.starts
 	$(BENCH_BIN)/python -m benchmarks.symmetry
 	$(BENCH_BIN)/python -m benchmarks.zoo.run
+	$(if $(CASES),$(BENCH_BIN)/python -m benchmarks.cases "$(CASES)",@echo "benchmarks.cases left out: say where the pairs of bug and repair are, CASES=folder")
 
 docs: $(VENV)/.stamp-base ## Write docs/rules from the rules' own pages
 	$(BIN)/python tools/rule_pages.py

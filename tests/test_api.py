@@ -1,5 +1,6 @@
 """The whole story: which rules run, what becomes of their verdicts, when a report is incomplete."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -86,6 +87,8 @@ def test_codes_prefixes_and_names_select_rules(select: Any, ignore: Any, run: st
         ({"ignore": ["crashin"]}, "ignore: no rule 'crashin'; did you mean 'crashing'?"),
         ({"select": ["xyzzy"]}, "select: no rule 'xyzzy'; `stepzero rules` lists all of them"),
         ({"select": [""]}, "select: no rule ''"),
+        ({"select": 3}, "select: expected codes, names or prefixes such as 'SZ1', got 3"),
+        ({"ignore": ["SZ1", None]}, "ignore: expected codes, names or prefixes such as 'SZ1', got ['SZ1', None]"),
         ({"ignore": ["loud", "sz901"]}, "ignore: no rule 'sz901'; did you mean 'SZ901'?"),
     ],
 )
@@ -389,3 +392,13 @@ def test_a_crashed_probe_makes_the_report_incomplete(monkeypatch: pytest.MonkeyP
     assert ("probe symmetry", "crashed: ZeroDivisionError: division by zero") in [
         (each.what, each.why) for each in report.coverage.incomplete
     ]
+
+
+@pytest.mark.parametrize(("probes", "said"), [(3, "no probe 3"), ("wak", "no probe 'wak'; did you mean 'wake'?")])
+def test_an_odd_probe_is_told_in_one_line(probes: Any, said: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        api.trace(nn.Linear(3, 2), torch.ones(2, 3), probes=probes)
+
+
+def test_one_probe_needs_no_list() -> None:
+    assert api.trace(nn.Linear(3, 2), torch.ones(2, 3), probes="wake").wake.ran

@@ -1,5 +1,6 @@
 """The shape of the source: what docs/ARCHITECTURE.md says must be absent is absent, and each check can fail."""
 
+import re
 from fnmatch import fnmatch
 
 import pytest
@@ -29,6 +30,17 @@ def test_the_list_of_seeders_is_true(monkeypatch):
     seeders = set(structure.SEEDERS)
     monkeypatch.setattr(structure, "SEEDERS", {})
     assert seeders <= {source.place for source in SOURCES if list(structure.global_draw(source))}
+
+
+@pytest.mark.parametrize("layer", ["probe", "repair"])
+def test_the_table_of_a_layer_names_its_files(layer):
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    rows = text.split(f"| file of `{layer}` |")[1].split("\n\n")[0].splitlines()[2:]
+    heads = [name for row in rows for name in re.findall(r"`(\w+)`", row.split("|")[1])]
+    files = {source.module.rpartition(".")[2] for source in SOURCES if source.place.startswith(f"{layer}/")} - {layer}
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert len(heads) == len(set(heads))
+    assert (set(heads) - files, files - named) == (set(), set()), "docs/ARCHITECTURE.md and the tree differ"
 
 
 def lines(count: int) -> str:

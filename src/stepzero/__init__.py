@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from stepzero.core.version import VERSION
 
 if TYPE_CHECKING:
-    from stepzero import schemes
+    from stepzero import lab, schemes
     from stepzero.api import check, fans, fix_, trace
     from stepzero.core.coordinates import CoordinateCheck
     from stepzero.core.errors import (
@@ -52,6 +52,7 @@ _HOMES = {
     "fans": "stepzero.api",
     "fix_": "stepzero.api",
     "init_": "stepzero.repair.initialise",
+    "lab": "stepzero",
     "mup_": "stepzero.repair.mup",
     "schemes": "stepzero",
     "trace": "stepzero.api",
@@ -77,6 +78,7 @@ __all__ = [
     "fans",
     "fix_",
     "init_",
+    "lab",
     "mup_",
     "schemes",
     "trace",

@@ -9,12 +9,13 @@ from typing import Any
 from torch import nn
 
 from stepzero import rules
-from stepzero.core.errors import ConfigError, StepzeroError, did_you_mean
+from stepzero.core.errors import ConfigError, StepzeroError, TargetError, did_you_mean
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted, NotChecked, Report
 from stepzero.core.plan import FanFact, Plan
 from stepzero.core.rule import NotJudged, Rule
+from stepzero.core.seed import checked_seed
 from stepzero.core.symmetry import SymmetryFact
 from stepzero.core.trace import PoisonFact, Trace
 from stepzero.core.version import VERSION
@@ -28,10 +29,11 @@ from stepzero.probe.counterfactual import redrawn
 from stepzero.probe.layouts import module_fans, traced_fans
 from stepzero.probe.optimizer import optimizer_fact
 from stepzero.probe.poison import poison
-from stepzero.probe.subject import Subject, subject_of
+from stepzero.probe.subject import Batch, Subject, subject_of
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
 from stepzero.repair.fix import fix
+from stepzero.repair.writable import writable
 from stepzero.rules.causes import attribute, candidates
 
 Progress = Callable[[str], None] | None
@@ -59,8 +61,8 @@ def check(
     *,
     optimizer: Any = None,
     lr: float | None = None,
-    select: Iterable[str] | None = None,
-    ignore: Iterable[str] | None = None,
+    select: str | Iterable[str] | None = None,
+    ignore: str | Iterable[str] | None = None,
     seed: int = 0,
     deep: bool = False,  # noqa: ARG001 - of the contract; there is no expensive probe yet
     progress: Progress = None,
@@ -97,17 +99,17 @@ def check(
         StepzeroError: the batch, the loss or a code cannot be used; one line says what came and what to do.
         Exception: whatever the user's own code raised, with a note naming the layer it died in.
     """
-    chosen = _chosen(select, ignore)
+    chosen, seed = _chosen(select, ignore), checked_seed(seed)
     say = progress or (lambda _: None)
     subject = _subject(model, batch, loss, target, say, seed=seed, is_stand_in=batch_is_stand_in, name=name)
-    told, subject.optimizer = optimizer_fact(optimizer, lr), optimizer
+    told, subject.optimizer = optimizer_fact(optimizer, lr, subject.model), optimizer
     observed = replace(_observe(subject, {need for rule in chosen for need in rule.needs}, say), optimizer=told)
     say("judging")
     judged = _judged(observed, chosen, limits or Limits())
     vanished = _vanished(subject, observed, judged, chosen, limits or Limits())
     explained = attribute(observed, judged.findings, vanished)
     report = _report(observed, judged, explained, chosen, _accepted(observed, judged, limits or Limits()))
-    return _remember(report, batch, loss, target)
+    return _remember(report, subject)
 
 
 def fix_(
@@ -125,7 +127,7 @@ def fix_(
     Args:
         model: the module that was checked, or one with the same parameters.
         report: what `check` said about it.
-        batch: as in `check`; not needed in the process that made the report.
+        batch: as in `check`; not needed for a report that `check` returned to this process.
         loss: as in `check`.
         target: as in `check`.
         unsafe: also carry out fixes that may overwrite values somebody meant.
@@ -138,20 +140,28 @@ def fix_(
         StepzeroError: no batch is known for this report.
         IncompleteError: an error remained or appeared; every weight is as it was.
     """
-    asked = _ASKED.get(id(report), (None, None, None))
-    given = (batch, loss, target) if batch is not None else asked
-    if given[0] is None:
-        raise ConfigError("fix_: the report was not made in this process; pass the batch (and loss) to check again")
-    subject = _subject(model, *given, lambda _: None, seed=report.seed)
-    return fix(subject, report, lambda: check(model, *given, seed=report.seed), unsafe=unsafe, seed=seed)
+    root, seed = writable(model), checked_seed(seed)
+    if not isinstance(report, Report):
+        raise ConfigError(f"report: expected what sz.check returned, got {type(report).__name__}")
+    given = _ASKED.get(id(report)) if batch is None else {"batch": batch, "loss": loss, "target": target}
+    if given is None:
+        raise ConfigError("fix_: no batch is known for this report; pass the batch (and the loss)")
+    given = {**given, "seed": report.seed}
+    subject = subject_of(root, given["batch"], given["loss"], given["target"], seed=report.seed)
+    return fix(subject, report, lambda: check(root, **given), unsafe=unsafe, seed=seed)
 
 
-_ASKED: dict[int, tuple[Any, Any, Any]] = {}
+_ASKED: dict[int, dict[str, Any]] = {}
 """Batch, loss and target of the reports that are alive, so that `fix_` can check again."""
 
 
-def _remember(report: Report, batch: Any, loss: Any, target: Any) -> Report:
-    _ASKED[id(report)] = (batch, loss, target)
+def _remember(report: Report, subject: Subject) -> Report:
+    _ASKED[id(report)] = {
+        "batch": Batch(subject.args, subject.kwargs),
+        "loss": subject.loss,
+        "target": subject.target,
+        "batch_is_stand_in": subject.is_stand_in,
+    }
     weakref.finalize(report, _ASKED.pop, id(report), None)
     return report
 
@@ -165,11 +175,14 @@ def fans(model: nn.Module, batch: Any = None) -> dict[str, FanFact]:
             transposed by hand, experts. Without it only torch's own modules are understood.
 
     Returns:
-        A `FanFact` by name; parameters without fans (biases, norms) or of unknown layout are absent.
+        A `FanFact` by name; parameters without fans (biases, norms) or of unknown layout are absent. What has no
+        memory to run on (meta) is told from its modules all the same.
     """
+    if not isinstance(model, nn.Module):
+        raise TargetError(f"model: expected a torch.nn.Module, got {type(model).__name__}; pass the module itself")
     if batch is None:
         return {fact.name: fact for fact in module_fans(model)}
-    return {fact.name: fact for fact in traced_fans(trace(model, batch))}
+    return {fact.name: fact for fact in traced_fans(trace(model, batch)) or module_fans(model)}
 
 
 PROBES = ("poison", "symmetry", "wake")
@@ -189,10 +202,11 @@ def trace(
 
     ``probes`` names further probes to run whether or not the first pass gives a reason: see `PROBES`.
     """
-    wanted = tuple(probes)
+    seed = checked_seed(seed)
+    wanted = (probes,) if isinstance(probes, str) else tuple(probes) if isinstance(probes, Iterable) else (probes,)
     if unknown := [name for name in wanted if name not in PROBES]:
         raise ConfigError(
-            f"probes: no probe {unknown[0]!r}{did_you_mean(unknown[0], PROBES)}; known: {', '.join(PROBES)}"
+            f"probes: no probe {unknown[0]!r}{did_you_mean(str(unknown[0]), PROBES)}; known: {', '.join(PROBES)}"
         )
     subject = _subject(model, batch, loss, target, lambda _: None, seed=seed)
     return _probed(capture(subject), subject, set(wanted), lambda _: None)
@@ -252,11 +266,14 @@ def _chosen(select: Iterable[str] | None, ignore: Iterable[str] | None) -> tuple
     )
 
 
-def _codes(codes: Iterable[str] | None, flag: str) -> tuple[str, ...]:
+def _codes(codes: Any, flag: str) -> tuple[str, ...]:
     """Check codes, names and prefixes against what exists."""
     if codes is None:
         return ()
-    listed = tuple(code.strip() for code in codes.split(",")) if isinstance(codes, str) else tuple(codes)
+    parts = codes.split(",") if isinstance(codes, str) else tuple(codes) if isinstance(codes, Iterable) else (codes,)
+    if not all(isinstance(code, str) for code in parts):
+        raise ConfigError(f"{flag}: expected codes, names or prefixes such as 'SZ1', got {codes!r}")
+    listed = tuple(code.strip() for code in parts) if isinstance(codes, str) else tuple(parts)
     known = [*(rule.code for rule in rules.ALL), *(rule.name for rule in rules.ALL)]
     for code in listed:
         if not any(rule.code.startswith(code) or rule.name == code for rule in rules.ALL) or not code:

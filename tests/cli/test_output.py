@@ -82,7 +82,7 @@ def test_files(folder):
     assert (folder / "new.txt").read_text(encoding="utf-8") == "a→b"
     with pytest.raises(ConfigError, match=r"-o .*gone/x: the folder .*gone does not exist; make it first"):
         output.check_writable(folder / "gone" / "x")
-    with pytest.raises(ConfigError, match="Is a directory; the report was not written"):
+    with pytest.raises(ConfigError, match="Is a directory; nothing was written there"):
         output.write_file(folder / "app", "x")
 
 

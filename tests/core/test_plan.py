@@ -71,3 +71,11 @@ def test_written_is_what_was_drawn_or_set():
 def test_it_is_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         PLAN.seed = 1
+
+
+def test_as_text_it_is_readable():
+    plan = Plan("Net", 3, entries=(Entry("a.weight", "set", why="it is zero", value=0.0),))
+    assert str(plan) == plan.to_text()
+    assert "Net  scheme auto, seed 3" in str(plan)
+    assert "it is zero" in str(plan)
+    assert all(len(line) <= 60 for line in plan.to_text(60).splitlines())

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stepzero.api import trace
-from stepzero.measure.segments import Drift, drift, gradient_norm, segments, signal_rms, varied_rms
+from stepzero.measure.segments import Drift, drift, gradient_norm, segments, signal_rms, stream_path, varied_rms
 
 
 def runs(model, batch, loss=None):
@@ -187,3 +187,23 @@ def test_a_drift_counts_in_either_direction_beyond_factor_range_and_chance(sign,
 def test_a_drift_told_in_words():
     words = Drift(math.log(2), 5, 1.0, 16.0, 0.0).words
     assert words == "changes by a factor 2 a layer over 5 layers, 16 in all (1 to 16)"
+
+
+def test_the_path_of_a_stream_follows_what_is_louder_at_each_addition():
+    """Drawn alike the skip, which has one layer fewer; with a branch ten times as large the branch."""
+    torch.manual_seed(0)
+    model, x = Residual(), torch.randn(8, 16)
+    found = stream_path(trace(model, x))
+    assert found is not None
+    assert found.parameters == ("stem.weight", "head.weight")
+    with torch.no_grad():
+        model.b.weight.mul_(100)
+    found = stream_path(trace(model, x))
+    assert found is not None
+    assert found.parameters == ("stem.weight", "a.weight", "b.weight", "head.weight")
+
+
+def test_a_plain_stack_and_a_norm_have_no_such_path():
+    assert stream_path(trace(plain(3), torch.randn(8, 16))) is None
+    model = nn.Sequential(Residual(), nn.LayerNorm(16), nn.Linear(16, 4))
+    assert stream_path(trace(model, torch.randn(8, 16))) is None

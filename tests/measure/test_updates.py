@@ -6,7 +6,7 @@ from torch import nn
 
 from stepzero.api import trace
 from stepzero.core.optimizer import OptimizerFact
-from stepzero.measure.updates import breaks_sums, extreme_updates, is_adaptive
+from stepzero.measure.updates import breaks_sums, extreme_updates, first_update, is_adaptive, paces
 
 
 def test_ratio_of_the_first_step_to_the_weight():
@@ -45,3 +45,32 @@ def test_sums_part_only_where_decay_meets_a_division_by_the_gradient(optimizer, 
     """The table of theorem 2: coupled decay breaks lumped units under Adam, and not under gradient descent."""
     seen = replace(trace(nn.Linear(8, 4), torch.randn(16, 8)), optimizer=optimizer)
     assert (is_adaptive(seen), breaks_sums(seen)) == (adaptive, said)
+
+
+def test_paces_in_front_of_a_norm_carry_the_scale():
+    """A norm takes the scale away: what is 8 times its law moves 1/64 as fast. Elsewhere the scale is no matter."""
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(64, 64), nn.LayerNorm(64), nn.Linear(64, 4)), torch.randn(16, 64)
+    with torch.no_grad():
+        model[0].bias.zero_()
+        model[0].weight.normal_(std=1 / 8)
+    one = paces(trace(model, x, "mse", torch.zeros(16, 4)))
+    with torch.no_grad():
+        model[0].weight.mul_(8)
+    eight = paces(trace(model, x, "mse", torch.zeros(16, 4)))
+    assert [pace.fact.name for pace in one] == ["0.weight", "2.weight"]
+    assert (one[0].scale, eight[0].scale, eight[1].scale) == (
+        pytest.approx(1.0, rel=0.05),
+        pytest.approx(8.0, rel=0.05),
+        1.0,
+    )
+    assert one[0].value / eight[0].value == pytest.approx(64, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "gradient", "size"),
+    [("SGD", 0.5, 0.05), ("Adam", 0.5, 0.1), ("Adam", 1e-8, 0.05), ("RMSprop", 0.5, 1.0), ("Muon", 0.5, None)],
+)
+def test_size_of_the_first_update(name, gradient, size):
+    found = first_update(OptimizerFact(name, 0.1, 1e-8), 0.1, gradient)
+    assert found == (None if size is None else pytest.approx(size, rel=1e-4))

@@ -126,6 +126,28 @@ def test_too_little_for_a_line_is_refused(given):
         coordinate_check(factory(), **{"widths": WIDTHS, "optimizer": adam, **given})
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"factory": nn.Linear(2, 2)}, "factory: expected a function of the width, got Linear"),
+        ({"factory": None}, "factory: expected a function of the width, got NoneType"),
+        ({"optimizer": "adam"}, "optimizer: expected a function of the model such as"),
+        ({"optimizer": torch.optim.SGD([torch.ones(1)], lr=0.1)}, "got SGD"),
+        ({"widths": 64}, "three different widths"),
+        ({"widths": "abc"}, "widths: expected whole numbers"),
+        ({"widths": (8, 16.5, 32)}, "widths: expected whole numbers"),
+        ({"widths": (0, 16, 32)}, "widths: expected whole numbers"),
+        ({"steps": 2.5}, "steps 2.5"),
+        ({"seeds": "3"}, "seeds '3'"),
+    ],
+)
+def test_odd_arguments_are_told_in_one_line(given, told):
+    with pytest.raises(ConfigError) as caught:
+        coordinate_check(**{"factory": factory(), "widths": WIDTHS, "optimizer": adam, **given})
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
 def test_something_else_than_an_optimizer_is_refused():
     with pytest.raises(TargetError, match="got list from it"):
         check(optimizer=lambda model: list(model.parameters()))

@@ -51,3 +51,14 @@ def test_with_a_batch_the_operation_says_it():
 def test_without_a_batch_modules_say_it():
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.LSTM(3, 2))
     assert set(sz.fans(model)) == {"0.weight", "2.weight_ih_l0", "2.weight_hh_l0"}
+
+
+def test_the_operation_that_multiplies_data_decides():
+    model = nn.utils.spectral_norm(nn.Linear(8, 16))
+    assert sz.fans(model, torch.ones(4, 8))["weight_orig"].fan_in == 8
+
+
+def test_a_model_without_memory_is_told_from_its_modules():
+    with torch.device("meta"):
+        model = nn.Linear(8, 16)
+    assert sz.fans(model, torch.ones(4, 8))["weight"].fan_in == 8

@@ -139,3 +139,14 @@ def test_a_forward_that_is_not_the_same_twice_is_refused():
     with pytest.raises(IncompleteError, match="not the same twice"), Undo(model):
         calibrated(model, plan(), run, {"weight": Target()})
     assert same(model, saved)
+
+
+def test_an_autocast_around_it_sees_what_was_drawn_and_what_was_put_back():
+    model = nn.Linear(4, 4)
+    x = torch.ones(2, 4)
+    with torch.autocast("cpu", torch.bfloat16):
+        before = model(x)
+        with Undo(model):
+            draw(model, plan(Entry("weight", "set", value=0.0)), None)
+            assert torch.equal(model(x), model.bias.bfloat16().expand(2, 4))
+        assert torch.equal(model(x), before)

@@ -390,3 +390,14 @@ def test_a_factor_far_from_one_is_noted():
     model = stack(1)
     model[0].weight.data *= 100
     assert "law" in calibrate(model, lambda: model(X), all_weights(model)).scalings["0.weight"].why
+
+
+def test_casts_of_an_autocast_around_it_are_not_stale():
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 3))
+    x = torch.randn(64, 8, generator=torch.Generator().manual_seed(1))
+    with torch.autocast("cpu", torch.bfloat16):
+        model(x)  # fills the cache
+        found, seen = calibrated(model, x, targets={"0.weight": Target(3.0)})
+        assert seen["0.weight"] == pytest.approx(3.0, rel=3e-2)
+        assert float(model[0](x).detach().float().std(correction=0)) == pytest.approx(3.0, rel=3e-2)
+    assert found.skipped == {}

@@ -10,7 +10,7 @@ from torch import nn
 
 import stepzero as sz
 from stepzero.core.errors import ConfigError
-from stepzero.repair.emit import emit
+from stepzero.repair.emit import emit, refuse
 
 X = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
 
@@ -119,3 +119,37 @@ def test_wrappers_are_taken_off():
     wrapped = nn.DataParallel(nn.Linear(8, 3))
     start(wrapped)
     assert torch.equal(wrapped.module.weight, model.weight)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda: nn.Sequential(nn.Linear(8, 32), nn.Tanh(), nn.Linear(32, 3)),
+        lambda: nn.Sequential(nn.Linear(8, 16), nn.Tanh()),
+        lambda: nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 3, bias=False)),
+    ],
+)
+def test_another_model_is_left_with_a_warning(other):
+    start = emitted(nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 3)), X)
+    model = other()
+    saved = copy.deepcopy(model.state_dict())
+    with pytest.warns(UserWarning, match="made for another model"):
+        assert start(model) is model
+    assert all(torch.equal(value, saved[key]) for key, value in model.state_dict().items())
+
+
+def test_the_plan_of_a_wrapped_model_can_be_written():
+    model, fresh = torch.compile(nn.Linear(8, 3)), nn.Linear(8, 3)
+    refuse(model)
+    emitted(model, X)(fresh)
+    assert torch.equal(model.weight, fresh.weight)
+
+
+def test_what_cannot_be_written_is_refused_before_any_work():
+    model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 3).to(torch.complex64))
+    with pytest.raises(ConfigError, match=r"1\.weight is complex"):
+        refuse(model)
+    refuse(model, keep=["1.*"])
+    refuse(nn.Linear(2, 2), scheme="he")
+    with pytest.raises(ConfigError, match="'sparse' cannot be written as plain torch"):
+        refuse(nn.Linear(2, 2), scheme="sparse")

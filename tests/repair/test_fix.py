@@ -99,6 +99,36 @@ def test_what_is_sound_is_left_where_something_else_is_mended():
         assert torch.equal(model.state_dict()[name], saved[name])
 
 
+def test_a_report_of_a_factory_knows_the_batch_that_the_factory_gave():
+    def build():
+        torch.manual_seed(0)
+        model = healthy()
+        constant(model)
+        return model, X, nn.functional.cross_entropy
+
+    report = sz.check(build, target=LABELS)
+    model = build()[0]
+    plan = sz.fix_(model, report)
+    assert plan.before
+    assert checked(model).errors == ()
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda model, report: sz.fix_(lambda: model, report), "model: expected a torch.nn.Module, got function"),
+        (lambda model, _: sz.fix_(model, "report"), "report: expected what sz.check returned, got str"),
+        (lambda model, report: sz.fix_(model, sz.Report.from_json(report.to_json())), "no batch is known"),
+        (lambda _, __: sz.fans(None), "model: expected a torch.nn.Module, got NoneType"),
+        (lambda _, __: sz.fans(healthy, X), "model: expected a torch.nn.Module, got function"),
+    ],
+)
+def test_what_cannot_be_used_is_told_in_one_line(call, told):
+    model = healthy()
+    with pytest.raises(sz.StepzeroError, match=told):
+        call(model, checked(model))
+
+
 def test_frozen_weights_are_left():
     model = healthy()
     model[0].requires_grad_(False)
@@ -140,3 +170,63 @@ def test_a_report_from_elsewhere_needs_the_batch():
         sz.fix_(model, report)
     sz.fix_(model, report, X, loss="cross_entropy", target=LABELS)
     assert checked(model).errors == ()
+
+
+def faint(std=0.11):
+    """Features of the head have a standard deviation near 0.1: every weight is some three times below its law."""
+    model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
+    with torch.no_grad():
+        for number, layer in enumerate(model):
+            if isinstance(layer, nn.Linear):
+                nn.init.normal_(layer.weight, std=std, generator=torch.Generator().manual_seed(number))
+                nn.init.zeros_(layer.bias)
+    return model
+
+
+def test_a_head_does_not_make_up_for_a_signal_that_fades_in_front_of_it():
+    """Redrawn, it has the standard deviation of its law: 0.8 / sqrt(16) times the gain of tanh."""
+    model = faint()
+    with torch.no_grad():
+        model[-1].weight.fill_(float("nan"))
+    plan = sz.fix_(model, checked(model))
+    (entry,) = [entry for entry in plan.entries if entry.name == "3.weight"]
+    assert entry.role == "head"
+    assert float(model[-1].weight.detach().std()) == pytest.approx(entry.std, rel=0.5)
+    assert [name for name, _ in plan.skipped] == ["3.weight"]
+
+
+def test_a_head_is_brought_to_its_target_where_all_weights_are_redrawn():
+    """Then what stands in front of it has unit size, as after `init_`."""
+    model = faint()
+    constant(model)
+    sz.fix_(model, checked(model))
+    assert float(model(X).detach().std()) == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_head_as_loud_as_what_it_reads_is_made_quieter():
+    """Where features are too large, the law alone is not enough: the logits come out at 0.8."""
+    model = nn.Sequential(nn.Linear(8, 16), nn.Linear(16, 3))
+    with torch.no_grad():
+        model[0].weight.mul_(30)
+        model[1].weight.fill_(float("nan"))
+    sz.fix_(model, checked(model))
+    assert float(model(X).detach().std()) == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_zero_head_is_drawn_where_all_weights_are_zero():
+    model = nn.Sequential(nn.Linear(8, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 3))
+    with torch.no_grad():
+        for layer in model[::2]:
+            layer.weight.zero_()
+    sz.fix_(model, checked(model))
+    assert all(float(layer.weight.detach().std()) > 0.1 for layer in model[::2])
+
+
+def test_a_zero_head_is_kept_where_one_layer_is_broken():
+    model = healthy()
+    with torch.no_grad():
+        model[4].weight.zero_()
+        model[2].weight[0, 0] = float("nan")
+    sz.fix_(model, checked(model))
+    assert not model[4].weight.any()
+    assert bool(model[2].weight.isfinite().all())

@@ -209,3 +209,30 @@ def test_the_coordinate_check_agrees(optimizer, lr, multiplier):
 
     found = coordinate_check(factory, (32, 64, 128, 256), optimizer=lambda model: made(model.groups))
     assert found.ok, found.sentence
+
+
+def test_adam_goes_by_any_of_its_names():
+    model, _, groups = applied()
+    for name in ("adamw", "AdamW", "lion"):
+        other, _, given = applied(optimizer=name)
+        assert rates(other, given) == rates(model, groups)
+        assert torch.equal(other.body.weight, model.body.weight)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"optimizer": "muon"}, r"expected 'adam' \(or .*adamw.*\) or 'sgd', got 'muon'"),
+        ({"optimizer": torch.optim.Adam}, "got <class"),
+        ({"lr": "0.1"}, "expected numbers as lr and weight_decay, got '0.1'"),
+        ({"weight_decay": None}, "got 0.01 and None"),
+    ],
+)
+def test_odd_arguments_are_told_in_one_line(wrong, told):
+    with pytest.raises(ConfigError, match=told):
+        applied(**wrong)
+
+
+def test_something_else_than_a_base_is_refused():
+    with pytest.raises(TargetError, match=r"base: expected a torch\.nn\.Module or a factory of one, got NoneType"):
+        mup_(Net(64), None, X, lr=0.1)

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from stepzero.probe.subject import subject_of
-from stepzero.repair.observe import observe
+from stepzero.repair.observe import forward, observe
 from tests.repair.judging import bits, same
 
 X = torch.randn(32, 8, generator=torch.Generator().manual_seed(1))
@@ -45,3 +45,10 @@ def test_nothing_is_written():
     saved = bits(model)
     observe(subject_of(model, X, "cross_entropy", torch.arange(32) % 3))
     assert same(model, saved)
+
+
+def test_a_forward_repeats_its_draws_and_leaves_the_random_state():
+    subject = subject_of(nn.Sequential(nn.Linear(8, 8), nn.Dropout()), X, seed=3)
+    state = torch.get_rng_state()
+    assert torch.equal(forward(subject), forward(subject))
+    assert torch.equal(torch.get_rng_state(), state)

@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stepzero.repair import passes
+from stepzero.repair.passes import Target
 from tests.repair.judging import calibrated, hooked
 
 WIDTH = 32
@@ -25,6 +27,14 @@ CONVS = {
     "without a batch": (nn.Conv2d(8, 6, 3), (8, 6, 6)),
     "square without a batch": (nn.Conv1d(6, 6, 1), (6, 6)),
 }
+
+
+def test_an_output_that_is_not_real_is_told():
+    weight = nn.Parameter(torch.randn(3, 8, dtype=torch.complex64))
+    watcher = passes.Pass({id(weight): "w"}, {"w": passes.Target()})
+    with torch.no_grad(), watcher:
+        torch.ones(4, 8, dtype=torch.complex64) @ weight.T
+    assert "not real" in watcher.found.skipped["w"]
 
 
 @pytest.mark.parametrize("kind", CONVS)
@@ -105,3 +115,19 @@ def test_what_cannot_be_solved_for_is_left_and_said(product):
     else:
         with torch.no_grad():
             assert float(product(X, model.w).std(correction=0)) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_a_target_can_be_a_ceiling():
+    """What is louder is scaled down to it, what is quieter stays, and is listed."""
+    model = nn.Linear(WIDTH, WIDTH, bias=False)
+    before = model.weight.detach().clone()
+    std = float(model(X).detach().std(correction=0))
+    found, _ = calibrated(model, X, targets={"weight": Target(2 * std, is_most=True)})
+    assert same_weights(model, before)
+    assert "not too much" in found.skipped["weight"]
+    calibrated(model, X, targets={"weight": Target(std / 2, is_most=True)})
+    assert float(model(X).detach().std(correction=0)) == pytest.approx(std / 2, rel=1e-5)
+
+
+def same_weights(model, before):
+    return torch.equal(model.weight, before)

@@ -44,6 +44,10 @@ class Wrapped(nn.Module):
         (lambda z: z, 1.0),
         (lambda z: nn.functional.layer_norm(torch.relu(z), (16,)), 1.0),
         (lambda z: torch.relu(z).reshape(-1, 4, 4).flatten(1), math.sqrt(2)),
+        (lambda z: 0.5 * torch.relu(z), 2 * math.sqrt(2)),
+        (lambda z: (torch.relu(z) / 2).flatten(1), 2 * math.sqrt(2)),
+        (lambda z: nn.functional.gelu(z) * 1.53353, 1.0),
+        (lambda z: torch.relu(z) ** 2 * torch.linspace(1, 2, 16), 1.0),
     ],
 )
 def test_the_gain_is_that_of_the_function_which_feeds_the_layer(activation, gain):

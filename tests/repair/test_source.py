@@ -57,8 +57,45 @@ def test_a_class_calls_it_last_in_its_constructor():
 
 def test_twice_is_once():
     once = source.with_start(FILE, "build", "net_init")
-    with pytest.raises(ConfigError, match="found no function"):
+    with pytest.raises(ConfigError, match="build calls init_ already"):
         source.with_start(once, "build", "net_init")
+    once = source.with_start(FILE, "Net", "net_init")
+    with pytest.raises(ConfigError, match="Net calls init_ already"):
+        source.with_start(once, "Net", "net_init")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_tuple", "told"),
+    [
+        ("class Net(Base):\n    width = 3\n", False, "class Net has no __init__ of its own"),
+        ("def Net():\n    made = 1\n", False, "Net has no return with a model in it"),
+        ("from nets import Net\n", False, "found no function or class 'Net' in the file itself"),
+        ("Net = lambda: 1\n", False, "found no function or class 'Net' in the file itself"),
+        ("def Net():\n    pair = net, x\n    return pair\n", True, "returns a tuple that is put together elsewhere"),
+        ("init_ = 3\ndef Net():\n    return net\n", False, "an init_ of its own"),
+        ("from torch.nn.init import zeros_ as init_\ndef Net():\n    return net\n", False, "an init_ of its own"),
+    ],
+)
+def test_where_the_call_has_no_place_the_reason_is_told(text, is_tuple, told):
+    with pytest.raises(ConfigError) as caught:
+        source.with_start(text, "Net", "net_init", is_tuple=is_tuple)
+    assert told in str(caught.value)
+    assert "--emit" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('"""Notes\nfrom somewhere\nimport this\n"""\ndef build():\n    return net\n', 4),
+        ('"""Notes."""\nfrom __future__ import annotations\n\nimport os\n\ndef build():\n    return net\n', 4),
+        ("def build():\n    return net\nimport os\n", 0),
+        ("if True:\n    import os\nimport sys\nx = 1\ndef build():\n    return net\n", 3),
+    ],
+)
+def test_the_import_stands_behind_the_others(text, line):
+    after = source.with_start(text, "build", "pkg.net_init")
+    assert after.split("\n")[line] == "from pkg.net_init import init_"
+    compile(after, "after", "exec")
 
 
 def test_the_result_still_compiles():

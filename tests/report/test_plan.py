@@ -28,7 +28,7 @@ def test_every_parameter_says_what_and_why():
     assert "kept: low-rank adapter" in text
     assert "skipped: no operation" in text
     assert "not calibrated: 2.weight: the output does not vary" in text
-    assert "1 drawn, 2 set, 1 kept, 1 skipped; calibrated 1 weights in 2 forward passes" in text
+    assert "1 drawn, 2 set, 1 kept, 1 skipped; calibrated 1 weight in 2 forward passes" in text
     assert "running_mean" not in text
     assert text.startswith("net [attn]")
 

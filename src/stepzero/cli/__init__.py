@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "Check a model before training.",
     "init": "Work out a sound start and write it down.",
     "fix": "Carry out the fixes of a check.",
+    "lab": "Train many small networks and compare their starts.",
     "explain": "Explain a rule or a word.",
     "rules": "List the rules.",
     "doctor": "Say what stepzero runs on here.",

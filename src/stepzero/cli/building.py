@@ -1,13 +1,11 @@
 """From TARGET to a live model with its batch, for the commands that write one."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stepzero.cli import failures
-from stepzero.cli.importing import shortened
-from stepzero.core.errors import ConfigError, StepzeroError, TargetError
+from stepzero.core.errors import ConfigError
+from stepzero.core.plan import HEADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +17,10 @@ class Built:
     loss: Any
     target: Any
     name: str
-
-
-HEADER = '"""A start for '
-"""How a file begins that an earlier run has written."""
+    is_stand_in: bool = False
+    """Whether the batch was made up."""
+    is_tuple: bool = False
+    """Whether the factory returned more than the model."""
 
 
 def check_own(path: Path) -> None:
@@ -32,36 +30,28 @@ def check_own(path: Path) -> None:
 
 
 def built(text: str, *, batch: str | None, loss: str | None, seed: int) -> Built:
-    """Import TARGET, build it once, with the global random state seeded and put back.
+    """Import TARGET, build it once, with the global random state seeded and put back; call within `failures.told`.
 
     Raises:
-        TargetError: it does not import or build; the user's own traceback comes first where it was their code.
+        TargetError: it does not import or build.
     """
-    from stepzero.cli import target  # noqa: PLC0415 - --help does not need it
+    from torch import nn  # noqa: PLC0415 - --help does not need it
+
+    from stepzero.cli import target  # noqa: PLC0415 - as above
     from stepzero.probe.build import parts  # noqa: PLC0415 - imports torch
     from stepzero.probe.restore import preserved_randomness, seed_everything  # noqa: PLC0415 - as above
 
-    arguments, sys.argv = sys.argv, [text]
-    try:
-        with preserved_randomness():
-            found = target.resolve(text, batch=batch, loss=loss, seed=seed)
-            seed_everything(seed)
-            made = found.subject() if _is_factory(found.subject) else found.subject
-        model, own_batch, own_loss = parts(made)
-    except StepzeroError:
-        raise
-    except Exception as error:
-        if not failures.is_users(error):
-            raise
-        reason = shortened(" ".join(str(error).split()) or "no message")
-        raise TargetError(f"{text} failed while it ran: {type(error).__name__}: {reason}") from error
-    finally:
-        sys.argv = arguments
-    given = own_batch if found.batch is None else found.batch
-    return Built(model, given, own_loss if found.loss is None else found.loss, found.target, found.name)
-
-
-def _is_factory(subject: Any) -> bool:
-    from torch import nn  # noqa: PLC0415 - only where a model is about to be built
-
-    return not isinstance(subject, nn.Module)
+    with preserved_randomness():
+        found = target.resolve(text, batch=batch, loss=loss, seed=seed)
+        seed_everything(seed)
+        made = found.subject if isinstance(found.subject, nn.Module) else found.subject()
+    model, own_batch, own_loss = parts(made)
+    return Built(
+        model,
+        own_batch if found.batch is None else found.batch,
+        own_loss if found.loss is None else found.loss,
+        found.target,
+        found.name,
+        is_stand_in=found.is_stand_in,
+        is_tuple=not isinstance(made, nn.Module),
+    )

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +10,6 @@ import click
 
 from stepzero.cli import codes, failures, output
 from stepzero.cli.deadline import OutOfTime, deadline
-from stepzero.cli.importing import shortened
-from stepzero.core.errors import StepzeroError, TargetError
 from stepzero.core.outcome import Coverage, NotChecked, Report
 
 FORMATS = ("text", "json")
@@ -29,6 +26,16 @@ class Request:
     ignore: tuple[str, ...] | None
     seed: int
     deep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """How the report is to be shown, and from which severity on the check fails."""
+
+    form: str
+    file: Path | None
+    fail_on: str
+    verbose: bool
 
 
 @click.command("check", epilog="TARGET is imported and run: check only code that you would run.")
@@ -88,21 +95,20 @@ def command(
     from stepzero.rules import ALL  # noqa: PLC0415 - --help does not need the rules
 
     chosen, left_out = codes.selected(codes.split(select), codes.split(extend_select), codes.split(ignore), ALL)
-    if file == Path("-"):
-        file = None
-    if file is not None:
-        output.check_writable(file)
+    place = None if file == Path("-") else file
+    if place is not None:
+        output.check_writable(place)
     request = Request(target, batch, loss, chosen, left_out, seed, deep)
-    progress = output.Progress()
+    return _answered(request, _Shown(form, place, fail_on, verbose), timeout)
 
-    def publish(report: Report) -> int:
-        if output.is_first_rank():
-            _publish(report, form, file, verbose=verbose)
-        return report.exit_code(fail_on)
+
+def _answered(request: Request, shown: _Shown, timeout: float | None) -> int:
+    """Check, and publish the report also when time runs out."""
+    progress = output.Progress()
 
     def stop_hard() -> None:
         clean.close()  # stdout is ours again
-        code = publish(_out_of_time(request, timeout, progress.stage))
+        code = _publish(_out_of_time(request, timeout, progress.stage), shown)
         failures.say(f"no answer {timeout:g} s and a grace period after the start; stopped")
         os._exit(code)  # the main thread is inside one long call and cannot be asked
 
@@ -114,7 +120,7 @@ def command(
                 report = _checked(request, progress)
         except OutOfTime:
             report = _out_of_time(request, timeout, progress.stage)
-    return publish(report)
+    return _publish(report, shown)
 
 
 def _checked(request: Request, progress: output.Progress) -> Report:
@@ -123,23 +129,10 @@ def _checked(request: Request, progress: output.Progress) -> Report:
     import stepzero.api  # noqa: PLC0415 - imports torch
     from stepzero.cli import target  # noqa: PLC0415 - --help does not need it
 
-    arguments, sys.argv = sys.argv, [request.target]  # a target that parses arguments must not see ours
-    try:
+    with failures.told(request.target, "checked"):
         progress(f"importing {request.target}")
         found = target.resolve(request.target, batch=request.batch, loss=request.loss, seed=request.seed)
         report: Report = stepzero.api.check(found.subject, **_asked(found, request), progress=progress)
-    except StepzeroError:
-        raise
-    except SystemExit as error:  # a model that leaves must not take the verdict with it
-        told = f"{request.target} called sys.exit({error.code!r}) while it ran, so nothing was checked"
-        raise TargetError(told) from error
-    except Exception as error:
-        if not failures.is_users(error):
-            raise
-        reason = shortened(" ".join(str(error).split()) or "no message")
-        raise TargetError(f"{request.target} failed while it ran: {type(error).__name__}: {reason}") from error
-    finally:
-        sys.argv = arguments
     return replace(report, conditions=(*found.notes, *report.conditions))
 
 
@@ -158,22 +151,27 @@ def _asked(found: Any, request: Request) -> dict[str, Any]:
     }
 
 
-def _publish(report: Report, form: str, file: Path | None, *, verbose: bool) -> None:
-    """Render and write the report: to stdout, or plain to a file."""
-    if form == "json":
+def _publish(report: Report, shown: _Shown) -> int:
+    """Show the report where it was asked for, once among all ranks; the exit code."""
+    if output.is_first_rank():
+        text = _rendered(report, shown)
+        if shown.file is None:
+            output.write(text)
+        else:
+            output.write_file(shown.file, text)
+    return report.exit_code(shown.fail_on)
+
+
+def _rendered(report: Report, shown: _Shown) -> str:
+    if shown.form == "json":
         from stepzero.report import json  # noqa: PLC0415 - one renderer is enough
 
-        text = json.render(report)
-    else:
-        from stepzero.report import text as plain  # noqa: PLC0415 - one renderer is enough
+        return json.render(report)
+    from stepzero.report import text  # noqa: PLC0415 - one renderer is enough
 
-        is_file = file is not None
-        width = output.OFF_TERMINAL_WIDTH if is_file else output.width()
-        text = plain.render(report, width=width, color=not is_file and output.is_color(), verbose=verbose)
-    if file is None:
-        output.write(text)
-    else:
-        output.write_file(file, text)
+    is_file = shown.file is not None
+    width = output.OFF_TERMINAL_WIDTH if is_file else output.width()
+    return text.render(report, width=width, color=not is_file and output.is_color(), verbose=shown.verbose)
 
 
 def _out_of_time(request: Request, timeout: float | None, stage: str) -> Report:

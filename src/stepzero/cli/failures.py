@@ -1,17 +1,19 @@
 """What goes wrong, as one line and an exit code; the user's own traceback stands before it where it was their code."""
 
+import contextlib
 import os
 import sys
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from types import TracebackType
 
 import click
 
-from stepzero.core.errors import StepzeroError
+from stepzero.cli.importing import shortened
+from stepzero.core.errors import StepzeroError, TargetError
 
 USAGE = 2
 CRASHED = 3
@@ -44,6 +46,28 @@ def guarded(action: Callable[[], object]) -> int:
 def say(line: str) -> None:
     """Write one ``stepzero: ...`` line to stderr."""
     print(f"stepzero: {' '.join(line.split())}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def told(target: str, done: str) -> Iterator[None]:
+    """Run the target's code: ``sys.argv`` is its own, and what it raises becomes a `TargetError` with its cause.
+
+    ``done`` is what comes of it when all goes well: checked, fixed.
+    """
+    arguments, sys.argv = sys.argv, [target]  # a target that parses arguments must not see ours
+    try:
+        yield
+    except StepzeroError:
+        raise
+    except SystemExit as error:  # a model that leaves must not take the verdict with it
+        raise TargetError(f"{target} called sys.exit({error.code!r}) while it ran, so nothing was {done}") from error
+    except Exception as error:
+        if not is_users(error):
+            raise
+        reason = shortened(" ".join(str(error).split()) or "no message")
+        raise TargetError(f"{target} failed while it ran: {type(error).__name__}: {reason}") from error
+    finally:
+        sys.argv = arguments
 
 
 def is_users(error: BaseException) -> bool:

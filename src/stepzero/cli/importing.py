@@ -133,6 +133,11 @@ def _package_of(path: Path) -> tuple[Path, str]:
     return folder, ".".join(parts)
 
 
+def module_of(path: Path) -> str:
+    """Dotted name under which the file beside a target is imported."""
+    return _package_of(path.resolve())[1]
+
+
 def _put_on_path(folder: Path) -> None:
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))

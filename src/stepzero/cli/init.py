@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from stepzero.cli import building, output
+from stepzero.cli import building, failures, output
 
 
 @click.command("init", epilog="TARGET is imported and run: use it only on code that you would run.")
@@ -40,25 +40,27 @@ def command(
     TARGET is as for check. The Plan says for every parameter which law it was drawn by, and why.
     """
     if emit is not None:
-        output.check_writable(emit)
+        output.check_writable(emit, "--emit")
         building.check_own(emit)
     progress = output.Progress()
-    with contextlib.ExitStack() as clean:
-        clean.callback(progress.clear)
-        clean.enter_context(output.stdout_kept_clean())
+    with contextlib.ExitStack() as stack:
+        stack.callback(progress.clear)
+        stack.enter_context(output.stdout_kept_clean())
         progress("importing torch")
         import stepzero  # noqa: PLC0415 - imports torch when it is used
+        from stepzero.repair import emit as plain  # noqa: PLC0415 - as above
 
+        stack.enter_context(failures.told(target, "initialised"))
         progress(f"building {target}")
         made = building.built(target, batch=batch, loss=loss, seed=seed)
+        if emit is not None:
+            plain.refuse(made.model, scheme=scheme, keep=keep)
         progress("initialising")
         plan = stepzero.init_(
             made.model, made.batch, loss=made.loss, target=made.target, scheme=scheme, seed=seed, keep=keep
         )
         if emit is not None:
-            from stepzero.repair.emit import emit as emitted  # noqa: PLC0415 - imports torch
-
-            output.write_file(emit, emitted(plan, made.model))
+            output.write_file(emit, plain.emit(plan, made.model), "--emit")
     from stepzero.report import plan as shown  # noqa: PLC0415 - one renderer is enough
 
     output.write(shown.render(plan, width=output.width(), color=output.is_color(), verbose=verbose))

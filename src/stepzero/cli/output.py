@@ -45,23 +45,23 @@ def write(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit fails once more
 
 
-def check_writable(path: Path) -> None:
-    """Raise `ConfigError` now rather than after the check when ``path`` cannot be written."""
+def check_writable(path: Path, flag: str = "-o") -> None:
+    """Raise `ConfigError` now rather than after the work when ``path``, given as ``flag``, cannot be written."""
     folder = path.absolute().parent
     if path.is_dir():
-        raise ConfigError(f"-o {path}: is a folder, expected a file name")
+        raise ConfigError(f"{flag} {path}: is a folder, expected a file name")
     if not folder.is_dir():
-        raise ConfigError(f"-o {path}: the folder {folder} does not exist; make it first")
+        raise ConfigError(f"{flag} {path}: the folder {folder} does not exist; make it first")
     if not os.access(path if path.exists() else folder, os.W_OK):
-        raise ConfigError(f"-o {path}: not writable; choose another place")
+        raise ConfigError(f"{flag} {path}: not writable; choose another place")
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, text: str, flag: str = "-o") -> None:
     """Write ``text`` to ``path`` as UTF-8; `ConfigError` when the system refuses."""
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"-o {path}: {error.strerror}; the report was not written") from error
+        raise ConfigError(f"{flag} {path}: {error.strerror}; nothing was written there") from error
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """The Plan: what was written to every parameter and buffer, by which law, and why. Frozen data, JSON round trip."""
 
+import importlib
 from dataclasses import dataclass, field
 
 from stepzero.core import serial
@@ -7,6 +8,8 @@ from stepzero.core import serial
 ACTIONS = ("drawn", "set", "kept", "skipped")
 """drawn: filled from a law with a seed | set: filled with a stated value | kept: left as it is, for the reason given |
 skipped: not understood, and left as it is."""
+HEADER = '"""A start for '
+"""How every file begins that a Plan was written to: what begins otherwise is somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +95,13 @@ class Plan:
     def to_json(self, *, indent: int = 2) -> str:
         """Serialise; `from_json` reads it back."""
         return serial.dump(self, indent=indent)
+
+    def to_text(self, width: int = 100) -> str:
+        """Render as plain text of at most ``width`` columns."""
+        return str(importlib.import_module("stepzero.report.plan").render(self, width=width))  # looked up, not known
+
+    def __str__(self) -> str:
+        return self.to_text()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Plan":

@@ -45,7 +45,7 @@ def ratios(graph: Graph, segment: Segment, facts: dict[str, TensorFact]) -> tupl
     parametrisations), which do in the forward pass what the law does in the draw.
     """
     operations = segment.operations
-    if any(operation.consumer in _PERIODIC or _has_factor(graph, operation) for operation in operations):
+    if any(operation.consumer in _PERIODIC or has_factor(graph, operation) for operation in operations):
         return ()
     found = [ratio for operation in operations if (ratio := _ratio(graph, operation, facts)) is not None]
     return tuple(ratio for ratio in found if ratio.operation.role != "head" or ratio.value > 1.0)
@@ -64,7 +64,7 @@ def _ratio(graph: Graph, operation: Operation, facts: dict[str, TensorFact]) -> 
     return Ratio(operation, fact, fact.std, law)
 
 
-def _has_factor(graph: Graph, operation: Operation) -> bool:
+def has_factor(graph: Graph, operation: Operation) -> bool:
     """Whether a constant multiplies what goes in or what comes out."""
     near: list[Operation] = list(_around(graph, operation))
     return any(other.role == "scale" for other in near)

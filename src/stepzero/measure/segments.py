@@ -106,6 +106,31 @@ def segments(trace: Trace) -> tuple[Segment, ...]:
     return tuple(Segment(tuple(_run(trace, layer.index, heir))) for layer in layers if layer.index not in inherited)
 
 
+def stream_path(trace: Trace) -> Segment | None:
+    """Layers from the batch, or the last norm, to the head, at every residual addition along what is louder there.
+
+    None where no addition lies on the way: then it is a segment, or the end of one.
+    """
+    head = next((each for each in reversed(trace.operations) if each.role == "head" and _is_layer(trace, each)), None)
+    operation, found, is_stream = head, [head] if head else [], False
+    while operation is not None and (sources := live_inputs(trace, operation)):
+        if operation.role in _SKIPS:
+            is_stream, operation = True, max(sources, key=_loudness)
+        elif len(sources) == 1 or operation.role in _WRITTEN_OUT:
+            operation = min(sources, key=lambda source: source.index)
+        else:
+            break
+        if _is_layer(trace, operation):
+            found.append(operation)
+        elif operation.kind not in _PASSES and operation.role not in _PASSES_AS | _WRITTEN_OUT | _SKIPS:
+            break
+    return Segment(tuple(reversed(found))) if is_stream else None
+
+
+def _loudness(operation: Operation) -> float:
+    return operation.forward.rms if operation.forward else 0.0
+
+
 def drift(segment: Segment, quantity: Callable[[Operation], float | None], *, least: float) -> Drift | None:
     """Line through ln ``quantity`` over depth; None with fewer than ``least`` layers or any that is zero or unknown."""
     read = [(depth, quantity(operation)) for depth, operation in enumerate(segment.operations)]

@@ -5,9 +5,13 @@ as the model gets wider. Source: Yang et al. 2022, arXiv 2203.03466, appendix D.
 """
 
 import math
-from collections.abc import Callable, Sequence
+import numbers
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
+
+import torch
+from torch import nn
 
 from stepzero.core.coordinates import CoordinateCheck
 from stepzero.core.errors import ConfigError, TargetError
@@ -23,6 +27,7 @@ from stepzero.probe.restore import preserved_randomness, preserved_state
 from stepzero.probe.subject import Subject
 
 WIDTHS = (64, 128, 256, 512)
+_OPTIMIZER = "a function of the model such as lambda model: torch.optim.Adam(model.parameters())"
 
 _Run = dict[Site, History]
 
@@ -66,11 +71,11 @@ def coordinate_check(
     Raises:
         StepzeroError: the widths do not make a line, or the narrowest model does not stay finite.
     """
-    ordered = sorted(set(widths))
-    if len(ordered) < 3 or steps < 1 or seeds < 1:
+    ordered = _widths(factory, widths, optimizer)
+    if len(ordered) < 3 or not _is_count(steps) or not _is_count(seeds):
         raise ConfigError(
             "coordinate_check: expected three different widths or more, and steps and seeds of 1 or more, "
-            f"got widths {tuple(widths)}, steps {steps}, seeds {seeds}"
+            f"got widths {tuple(ordered)}, steps {steps!r}, seeds {seeds!r}"
         )
     chosen, name = limits or Limits(), ""
     runs: dict[tuple[int, int], _Run] = {}
@@ -92,6 +97,21 @@ def coordinate_check(
         ),
         skipped=tuple((named[site], "not there at every width") for site in known if site not in set(shared)),
     )
+
+
+def _widths(factory: Any, widths: Any, optimizer: Any) -> list[int]:
+    """Each width once, in order; the kinds of the other arguments are looked at before anything is built."""
+    for name, value, what in (("factory", factory, "a function of the width"), ("optimizer", optimizer, _OPTIMIZER)):
+        if not callable(value) or isinstance(value, nn.Module | torch.optim.Optimizer):
+            raise ConfigError(f"{name}: expected {what}, got {type(value).__name__}")
+    given = tuple(widths) if isinstance(widths, Iterable) else (widths,)
+    if not all(_is_count(width) for width in given):
+        raise ConfigError(f"widths: expected whole numbers such as {WIDTHS}, got {widths!r}")
+    return sorted({int(width) for width in given})
+
+
+def _is_count(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, numbers.Integral) and int(value) >= 1
 
 
 def _followed(subject: Subject, optimizer: Callable[[Any], Any], steps: int, limits: Limits) -> tuple[str, _Run]:

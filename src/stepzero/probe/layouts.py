@@ -58,7 +58,7 @@ def module_fans(model: nn.Module) -> tuple[FanFact, ...]:
     found: list[FanFact] = []
     for path, module in tree.modules(model):
         prefix, kind = (f"{path}." if path else ""), type(module).__name__
-        if (fan := weight_fans(module)) is not None:
+        if (fan := weight_fans(module)) is not None and fan[0] > 0:  # lazy layers have no width yet
             found.append(FanFact(f"{prefix}weight", *fan, source=f"{kind} module"))
         found += [FanFact(prefix + name, *each, source=f"{kind} module") for name, each in packed_fans(module).items()]
     return tuple(found)
@@ -68,7 +68,7 @@ def traced_fans(trace: Trace) -> tuple[FanFact, ...]:
     """Of every parameter that an operation multiplies data with, as that operation uses it."""
     found: list[FanFact] = []
     for name, uses in readings(trace).items():
-        for operation, use in uses:
+        for operation, use in sorted(uses, key=lambda each: not each[0].from_input):  # data first, then its own norm
             if use.slot in WEIGHTS and use.fan_in:
                 where = f"{operation.name} in {operation.module or 'the model itself'}"
                 found.append(FanFact(name, use.fan_in, use.fan_out, use.blocks, source=where))

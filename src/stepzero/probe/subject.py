@@ -122,10 +122,8 @@ def _read_batch(model: nn.Module, batch: Any, target: Any, notes: list[str]) -> 
         return _without_target(model, tuple(batch), target, notes)
     if isinstance(batch, Iterable) and not isinstance(batch, str | bytes) and not hasattr(batch, "__array__"):
         return _from_loader(model, batch, target, notes)
-    raise BatchError(
-        f"batch: expected a tensor, tuple, dict, sz.Batch or loader, got {_kind(batch)}; "
-        "wrap it as sz.Batch(args=(...,))"
-    )
+    advice = "pass torch.as_tensor(batch)" if hasattr(batch, "__array__") else "wrap it as sz.Batch(args=(...,))"
+    raise BatchError(f"batch: expected a tensor, tuple, dict, sz.Batch or loader, got {_kind(batch)}; {advice}")
 
 
 def _from_loader(model: nn.Module, loader: Iterable[Any], target: Any, notes: list[str]) -> Parts:

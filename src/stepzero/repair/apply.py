@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedTensorMixin  # type: ignore[attr-defined] # torch exports it, its stubs do not
 
 from stepzero import schemes
 from stepzero.core.errors import ConfigError, IncompleteError
@@ -34,6 +35,7 @@ def draw(model: nn.Module, plan: Plan, sample: Tensor | None) -> None:
         for entry in plan.entries:
             if entry.scheme == "kinks":
                 _put_kinks(tensors, entry, plan.seed, sample)
+    torch.clear_autocast_cache()  # an autocast around all of this holds casts of the old values
 
 
 def calibrated(model: nn.Module, plan: Plan, run: Callable[[], Any], targets: Mapping[str, Target]) -> Plan:
@@ -72,20 +74,36 @@ class Undo:
     """Copies of all parameters and buffers, put back at the end unless `forget` was called."""
 
     def __init__(self, model: nn.Module) -> None:
-        tensors = {id(tensor): tensor for tensor in named(model).values() if not tensor.is_meta}
-        self._saved = [(tensor, tensor.detach().clone()) for tensor in tensors.values()]
+        tensors = {id(tensor): tensor for tensor in named(model).values() if has_memory(tensor)}
+        self._saved = [(tensor, tensor.detach().clone(), _writes(tensor)) for tensor in tensors.values()]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         with torch.no_grad():
-            for tensor, values in self._saved:
+            for tensor, values, _count in self._saved:
                 tensor.copy_(values)
+        torch.clear_autocast_cache()
+        counted = [(tensor, count) for tensor, _values, count in self._saved if count is not None]
+        if counted:
+            # The bits are what they were: a graph of the user's that holds a weight may still be differentiated.
+            tensors, counts = zip(*counted, strict=True)
+            torch._C._autograd._unsafe_set_version_counter(tensors, counts)  # noqa: SLF001 - torch has no public one
 
     def forget(self) -> None:
         """Keep what was written."""
         self._saved.clear()
+
+
+def has_memory(tensor: Tensor) -> bool:
+    """Neither on the meta device nor lazy."""
+    return not tensor.is_meta and not isinstance(tensor, UninitializedTensorMixin)
+
+
+def _writes(tensor: Tensor) -> int | None:
+    """How often it has been written; None for inference tensors, which do not count."""
+    return None if tensor.is_inference() else tensor._version
 
 
 def _tolerance(weight: torch.dtype, output: torch.dtype) -> float:

@@ -19,8 +19,10 @@ from stepzero.probe.capture import eager, set_modes
 from stepzero.probe.restore import Guard, Snapshot, without_collection
 from stepzero.repair.passes import Calibration, Pass
 from stepzero.repair.passes import Target as Target
+from stepzero.repair.shared import shared
 
 NormMode = Literal["train", "eval"]
+_SHARED = "its memory is also that of {}, which a factor would scale too"
 
 
 def calibrate(
@@ -48,9 +50,10 @@ def calibrate_(
 
     No copy of the old weights is kept: who may want them back holds an `apply.Undo`.
     """
-    quiet = _Quiet(model, norm_mode)
-    found = _found(quiet, run, targets)
+    quiet, twins = _Quiet(model, norm_mode), shared(model)
+    found = _found(quiet, run, {name: target for name, target in targets.items() if name not in twins})
     write(model, found.factors)
+    found.skipped |= {name: _SHARED.format(", ".join(twins[name])) for name in targets if name in twins}
     quiet.snapshot.renew()
     watcher = Pass(quiet.names, {})
     with quiet(), watcher:
@@ -67,6 +70,7 @@ def write(model: nn.Module, factors: Mapping[str, float]) -> None:
         for name, scale in factors.items():
             if scale != 1.0:
                 parameters[name].mul_(scale)
+    torch.clear_autocast_cache()  # an autocast around all of this holds old casts
 
 
 class _Quiet:

@@ -1,18 +1,18 @@
 """Write a Plan down as a function ``init_(model)`` that needs torch alone and fills in the same bits."""
 
+import fnmatch
 import math
 import pprint
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
 from stepzero.core.errors import ConfigError
-from stepzero.core.plan import Entry, Plan
+from stepzero.core.plan import HEADER, Entry, Plan
+from stepzero.probe.subject import unwrapped
 from stepzero.repair.apply import named
 from stepzero.schemes.seeding import generator_for
 
-HEADER = '"""A start for '
-"""How every emitted file begins: what begins otherwise is somebody else's."""
 _NORMAL = frozenset(["he", "lecun", "embedding"])
 _HELPERS = {
     "_normal_": '''def _normal_(tensor, std, *seeds):
@@ -35,34 +35,66 @@ _HELPERS = {
         block.copy_((q.T if rows < columns else q).reshape(tuple(block.shape)) * (gain / root * root))
 ''',
 }
+_OPENING = '''\
+@torch.no_grad()
+def init_(model):
+    """Fill the parameters and buffers of ``model`` in place; leave a model that this was not made for."""
+    bare = getattr(model, '_orig_mod', model)  # of torch.compile
+    bare = bare.module if type(bare).__name__.endswith('DataParallel') else bare
+    tensors = dict(bare.named_parameters(remove_duplicate=False))
+    tensors.update(bare.named_buffers(remove_duplicate=False))
+    for name, shape in SHAPES.items():
+        if name not in tensors or tuple(tensors[name].shape) != shape:
+            came = tuple(tensors[name].shape) if name in tensors else 'nothing'
+            warnings.warn(f'init_ was made for another model: {name} should be {shape}, got {came}; left as it is')
+            return model
+    if any(tensor.is_meta for tensor in tensors.values()):
+        raise ValueError('the model has no memory yet: call model.to_empty(device=...) first')
+'''.splitlines()
+_KNOWN = f"only {', '.join(sorted(_NORMAL))} and orthogonal can; use scheme='auto'"
+_COMPLEX = "emit: {} is complex, and only real draws can be written as plain torch; use sz.init_ or sz.fix_ themselves"
+
+
+def refuse(model: nn.Module, *, scheme: str = "auto", keep: Iterable[str] = ()) -> None:
+    """Raise `ConfigError` where it is plain before any work that `emit` could not write the Plan of ``model``."""
+    if scheme not in ("auto", "orthogonal", *_NORMAL):
+        raise ConfigError(f"emit: scheme {scheme!r} cannot be written as plain torch; {_KNOWN}")
+    globs = (keep,) if isinstance(keep, str) else tuple(keep)
+    for name, tensor in named(unwrapped(model)).items():
+        is_kept = any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+        if tensor.requires_grad and tensor.is_complex() and not is_kept:
+            raise ConfigError(_COMPLEX.format(name))
 
 
 def emit(plan: Plan, model: nn.Module) -> str:
     """Python source of ``init_(model)``; ``model`` has carried the Plan out (values put on samples are read from it).
 
+    The function leaves a model alone, with a warning, that lacks one of the tensors or has it in another shape: a
+    factory may return several models, and the Plan was made for one.
+
     Raises:
         ConfigError: the Plan uses a scheme that is not one of the default ones.
     """
-    lines = list(_lines(plan, named(model)))
+    tensors = named(unwrapped(model))
+    lines = list(_lines(plan, tensors))
     used = [source for name, source in _HELPERS.items() if any(line.startswith(f"    {name}(") for line in lines)]
     made = "".join(f"Made with {name} {version}.\n" for name, version in plan.versions.items() if name != "python")
     head = [
         f'{HEADER}{plan.model}: scheme {plan.scheme}, seed {plan.seed}.\n\n{made}Needs torch alone.\n"""\n',
-        "import math\n" if "_orthogonal_" in "".join(used) else "",
-        "import torch\n\n",
+        "import math" if "_orthogonal_" in "".join(used) else "",
+        "import warnings\n",
+        "import torch\n",
+        _shapes(plan, tensors),
     ]
-    body = ["@torch.no_grad()", "def init_(model):", '    """Fill the parameters and buffers of ``model`` in place."""']
-    body += [
-        "    bare = getattr(model, '_orig_mod', model)  # of torch.compile",
-        "    bare = bare.module if type(bare).__name__.endswith('DataParallel') else bare",
-        "    tensors = dict(bare.named_parameters(remove_duplicate=False))",
-        "    tensors.update(bare.named_buffers(remove_duplicate=False))",
-        "    if any(tensor.is_meta for tensor in tensors.values()):",
-        "        raise ValueError('the model has no memory yet: call model.to_empty(device=...) first')",
-        *lines,
-        "    return model",
-    ]
-    return "\n".join([part for part in head if part]) + "\n".join(["", *used, "", *body]).lstrip("\n") + "\n"
+    return "\n".join([part for part in head if part]) + "\n".join(
+        ["", *used, "", *_OPENING, *lines, "    return model\n"]
+    )
+
+
+def _shapes(plan: Plan, tensors: dict[str, Tensor]) -> str:
+    names = dict.fromkeys([*plan.written(), *(scaling.name for scaling in plan.scalings)])
+    shapes = pprint.pformat({name: tuple(tensors[name].shape) for name in names}, width=100, sort_dicts=False)
+    return f"SHAPES = {shapes}\n"
 
 
 def _lines(plan: Plan, tensors: dict[str, Tensor]) -> Iterator[str]:
@@ -72,7 +104,7 @@ def _lines(plan: Plan, tensors: dict[str, Tensor]) -> Iterator[str]:
             constants.setdefault(entry.value or 0.0, []).append(entry.name)
         elif entry.action == "drawn":
             if tensors[entry.name].is_complex():
-                raise ConfigError(f"emit: {entry.name} is complex, and only real draws can be written as plain torch")
+                raise ConfigError(_COMPLEX.format(entry.name))
             yield from _drawn(entry, plan.seed)
         elif entry.action == "set":
             yield from _set(entry, tensors)
@@ -93,8 +125,7 @@ def _drawn(entry: Entry, seed: int) -> Iterator[str]:
         yield f"    _normal_({place}, {std!r}, {seeds})  # {entry.why}"
     else:
         raise ConfigError(
-            f"emit: {entry.name} is drawn by scheme {entry.scheme!r}, and only {', '.join(sorted(_NORMAL))} and "
-            "orthogonal can be written as plain torch; use scheme='auto'"
+            f"emit: {entry.name} is drawn by scheme {entry.scheme!r}, which cannot be written as plain torch; {_KNOWN}"
         )
     yield from _slices(entry)
 

@@ -1,8 +1,7 @@
 """Carry out the fixes that findings name: redraw by law, calibrate, set; then the same check judges again."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from stepzero.core.errors import IncompleteError
 from stepzero.core.finding import Finding
@@ -10,10 +9,10 @@ from stepzero.core.limits import Limits
 from stepzero.core.outcome import Report
 from stepzero.core.plan import Entry, Plan
 from stepzero.core.trace import Trace
-from stepzero.probe.restore import preserved_randomness, seed_everything
 from stepzero.probe.subject import Subject
 from stepzero.repair import apply, planning
-from stepzero.repair.observe import observe
+from stepzero.repair.calibrate import Target
+from stepzero.repair.observe import forward, observe
 
 ROUNDS = 4
 """A fix may bring to light what stood behind the fault; four in a row end it."""
@@ -100,17 +99,21 @@ def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Pla
     seen, accepted = observe(subject)
     found = planning.layout(seen)
     places = {name for finding in due for name in _named(finding, seen)}
-    meant = [each for each in accepted if not places.intersection(each.where)]
+    written = frozenset(plan.written())
+    heads = _small_heads(seen, planning.entries(found, (), ()), written=written)
+    meant = [each for each in accepted if not (places | heads).intersection(each.where)]
     lawful = {entry.name: entry for entry in planning.entries(found, meant, ())}
     chosen = {entry.name: entry for finding in due for entry in _entries(finding, seen, lawful)}
-    chosen = _far_off(seen, lawful, written=frozenset(plan.written())) | chosen
+    chosen = _far_off(seen, lawful, heads, written=written) | chosen
     made = tuple(_again(entry, number) for entry in chosen.values())
     step = Plan(plan.model, plan.seed, plan.scheme, entries=made)
     inputs = [tensor for _, tensor in subject.named_inputs() if tensor.is_floating_point()]
     apply.draw(subject.model, step, inputs[0] if inputs else None)
     is_all = any(finding.fix is not None and finding.fix.scheme == _CALIBRATE for finding in due)
     targets = planning.targets(found, lawful.values() if is_all else made)
-    done = apply.calibrated(subject.model, step, lambda: _run(subject), targets)
+    if not is_all:
+        targets = _for_heads(targets, lawful, written.union(chosen))
+    done = apply.calibrated(subject.model, step, lambda: forward(subject), targets)
     kept = tuple(entry for entry in plan.entries if entry.name not in chosen)
     return replace(
         plan,
@@ -121,7 +124,37 @@ def _round(subject: Subject, plan: Plan, due: list[Finding], number: int) -> Pla
     )
 
 
-def _far_off(seen: Trace, lawful: dict[str, Entry], *, written: frozenset[str]) -> dict[str, Entry]:
+def _for_heads(
+    targets: Mapping[str, Target], lawful: Mapping[str, Entry], written: frozenset[str]
+) -> dict[str, Target]:
+    """Where most weights are as they were, heads are made quieter, never louder: law decides what is quiet enough.
+
+    A signal that fades on its way to the head is not made up for there: the gradient that the head sends back would
+    grow by the same factor, and what stands in front of it was not scaled for that.
+    """
+    inner = [name for name, entry in lawful.items() if entry.action == "drawn" and entry.role not in ("head", "table")]
+    is_whole = 2 * len(written.intersection(inner)) > len(inner)
+    heads = {name for name, entry in lawful.items() if entry.role == "head" and not is_whole}
+    return {name: replace(target, is_most=name in heads) for name, target in targets.items()}
+
+
+def _small_heads(seen: Trace, planned: Iterable[Entry], *, written: frozenset[str]) -> frozenset[str]:
+    """Heads far below their law, where most other weights are as well: that is one mistake, not a careful start."""
+    sizes, small = {fact.name: fact.rms for fact in seen.parameters}, dict[str, bool]()
+    heads = set[str]()
+    for entry in planned:
+        if entry.action == "drawn" and entry.std and entry.name not in written:
+            is_small = sizes.get(entry.name, 0.0) < entry.std / Limits().repair_law_factor
+            if entry.role == "head" and is_small:
+                heads.add(entry.name)
+            elif entry.role not in ("head", "table"):
+                small[entry.name] = is_small
+    return frozenset(heads if 2 * sum(small.values()) > len(small) else ())
+
+
+def _far_off(
+    seen: Trace, lawful: dict[str, Entry], heads: frozenset[str], *, written: frozenset[str]
+) -> dict[str, Entry]:
     """Weights far off their law and gains of norms that are zero: what the same mistake did elsewhere.
 
     Behind a norm, in a short chain or on a skip, a wrong scale is no fault by itself, so no rule names it; but in a
@@ -131,7 +164,7 @@ def _far_off(seen: Trace, lawful: dict[str, Entry], *, written: frozenset[str]) 
     return {
         name: replace(entry, why=f"{entry.why}; its size {sizes[name]:.3g} was far off that")
         for name, entry in lawful.items()
-        if name not in written and _is_far_off(entry, sizes.get(name, 0.0))
+        if name not in written and (name in heads or _is_far_off(entry, sizes.get(name, 0.0)))
     }
 
 
@@ -196,9 +229,3 @@ def _entries(finding: Finding, seen: Trace, lawful: dict[str, Entry]) -> list[En
             entry = replace(entry, scheme=scheme)
         made.append(replace(entry, why=why))
     return made
-
-
-def _run(subject: Subject) -> Any:
-    with preserved_randomness():
-        seed_everything(subject.seed)
-        return subject.model(*subject.args, **subject.kwargs)

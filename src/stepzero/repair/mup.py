@@ -17,7 +17,6 @@ and its learning rate a times (Adam) or a^2 times (SGD). A multiplier that is th
 
 import copy
 import math
-import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Literal
@@ -27,6 +26,7 @@ from torch import nn
 from stepzero.core.errors import ConfigError, TargetError
 from stepzero.core.limits import Limits
 from stepzero.core.plan import Entry, Plan
+from stepzero.core.seed import checked_seed
 from stepzero.core.trace import Trace
 from stepzero.measure import idioms
 from stepzero.probe import tree
@@ -36,16 +36,17 @@ from stepzero.probe.follow import follow
 from stepzero.probe.places import Site, Taken
 from stepzero.probe.restore import preserved_randomness, preserved_state
 from stepzero.probe.subject import Subject, subject_of, unwrapped
-from stepzero.repair import apply, planning
+from stepzero.repair import apply, done, planning
 from stepzero.repair.growth import Growth, growth
+from stepzero.repair.writable import writable
 from stepzero.schemes.width import Factors, Optimizer, mup
 
 SOURCE = "2203.03466"
 _EXACT = 0.01
 """A multiplier this near to 1 / r, relatively, is 1 / r: factors are read from a float32 pass."""
 
-_DONE: "weakref.WeakSet[nn.Module]" = weakref.WeakSet()
-"""Models that have had it: a second call would take the first one's start for the model's own."""
+_NORMALISED = frozenset("adam adamw adamax nadam radam sparseadam rmsprop adagrad lion".split())
+"""Optimizers whose step does not depend on the size of the gradient, nor on that of the weight."""
 
 
 def mup_(
@@ -53,7 +54,7 @@ def mup_(
     base: nn.Module | Callable[[], Any],
     batch: Any,
     *,
-    optimizer: Optimizer = "adam",
+    optimizer: str = "adam",
     lr: float,
     weight_decay: float = 0.0,
     decay: Literal["coupled", "decoupled"] = "coupled",
@@ -73,8 +74,8 @@ def mup_(
         base: the same model at the width where ``lr`` was found, or a factory without arguments that returns it. It
             is not changed.
         batch: as in `check`; both models must run on it.
-        optimizer: ``adam`` for all that normalise the gradient (Adam, AdamW, Lion, ...), ``sgd`` for those that do
-            not.
+        optimizer: ``"adam"`` for all that normalise the gradient, by any of their names (``"adamw"``, ``"lion"``),
+            ``"sgd"`` for those that do not.
         lr: learning rate of the base model.
         weight_decay: of the base model.
         decay: ``coupled`` when the optimizer multiplies the decay by the learning rate, as torch's do (AdamW too):
@@ -90,22 +91,22 @@ def mup_(
     Raises:
         StepzeroError: the models do not have the same parameters, or this was done to ``model`` before.
     """
-    _refuse(model, lr, weight_decay, decay)
-    root = unwrapped(model)
+    root, kind, seed = writable(model), _kind(optimizer), checked_seed(seed)
+    _refuse(root, lr, weight_decay, decay)
     wide = subject_of(root, batch, loss, target, seed=seed)
     narrow = _base(base, batch, loss, target, seed)
     seen, base_seen = capture(wide), capture(narrow)
     grown = growth(seen, base_seen)
     found, base_found = _followed(wide), _followed(narrow)
     left = {name: _left(name, each, found, base_found) for name, each in grown.items()}
-    factors = {name: _factors(each, optimizer, left[name]) for name, each in grown.items()}
+    factors = {name: _factors(each, kind, left[name]) for name, each in grown.items()}
     plan = Plan(type(root).__name__, seed, "mup", notes=tuple(_notes(grown, left, found)))
     plan = replace(plan, entries=_entries(seen, base_seen, grown, factors))
     inputs = [tensor for _, tensor in wide.named_inputs() if tensor.is_floating_point()]
     with apply.Undo(root) as undo:
         apply.draw(root, plan, inputs[0] if inputs else None)
         undo.forget()
-    _DONE.add(root)
+    done.note(root, "mup_")
     return plan, _groups(root, grown, factors, lr, weight_decay if decay == "decoupled" else (weight_decay,))
 
 
@@ -113,18 +114,29 @@ def _base(base: Any, batch: Any, loss: Any, target: Any, seed: int) -> Subject:
     """The base model, in a copy that is not the user's."""
     if isinstance(base, nn.Module):
         return subject_of(copy.deepcopy(unwrapped(base)), batch, loss, target, seed=seed)
+    if not callable(base):
+        raise TargetError(f"base: expected a torch.nn.Module or a factory of one, got {type(base).__name__}")
     return build(base, batch, loss, target, seed=seed)
 
 
-def _refuse(model: Any, lr: float, weight_decay: float, decay: str) -> None:
-    if not isinstance(model, nn.Module):
-        raise TargetError(f"model: expected a torch.nn.Module, got {type(model).__name__}; pass the module itself")
-    if unwrapped(model) in _DONE:
+def _refuse(model: nn.Module, lr: float, weight_decay: float, decay: str) -> None:
+    if done.by(model) == "mup_":  # it would take the first one's start for the model's own
         raise TargetError("model: mup_ was applied to it before; build it anew to do so again")
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in (lr, weight_decay)):
+        raise ConfigError(f"expected numbers as lr and weight_decay, got {lr!r} and {weight_decay!r}")
     if not (math.isfinite(lr) and lr > 0 and math.isfinite(weight_decay) and weight_decay >= 0):
         raise ConfigError(f"expected a positive lr and a weight_decay of 0 or more, got {lr:g} and {weight_decay:g}")
     if decay not in ("coupled", "decoupled"):
         raise ConfigError(f"decay: expected 'coupled' or 'decoupled', got {decay!r}")
+
+
+def _kind(optimizer: Any) -> Optimizer:
+    name = optimizer.lower() if isinstance(optimizer, str) else ""
+    if name in _NORMALISED or name == "sgd":
+        return "sgd" if name == "sgd" else "adam"
+    raise ConfigError(
+        f"optimizer: expected 'adam' (or {', '.join(sorted(_NORMALISED - {'adam'}))}) or 'sgd', got {optimizer!r}"
+    )
 
 
 def _followed(subject: Subject) -> dict[Site, Taken]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted
 from stepzero.core.trace import Trace
 from stepzero.measure import idioms, suspicion
 from stepzero.probe.capture import capture
+from stepzero.probe.restore import preserved_randomness, seed_everything
 from stepzero.probe.subject import Subject
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
@@ -26,3 +28,10 @@ def observe(subject: Subject) -> tuple[Trace, Iterable[Accepted]]:
         if suspicion.of_sleep(seen):
             seen = replace(seen, wake=wake(subject, seen, subject.optimizer))
     return seen, tuple(idioms.accepted(seen, Limits()))
+
+
+def forward(subject: Subject) -> Any:
+    """The output of one forward, with the draws that the observing pass had; random state is put back."""
+    with preserved_randomness():
+        seed_everything(subject.seed)
+        return subject.model(*subject.args, **subject.kwargs)

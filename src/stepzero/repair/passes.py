@@ -46,6 +46,8 @@ class Target:
     std: float = 1.0
     joins: int = 0
     """For the last weight of a residual branch: over how many branches one stream's variance is shared."""
+    is_most: bool = False
+    """Whether a smaller output is left as it is."""
 
 
 @dataclass
@@ -99,9 +101,13 @@ class Pass(TorchFunctionMode):
 
     def _weighted(self, spec: Spec, func: Any, args: Any, kwargs: Any) -> Any:
         result = func(*args, **kwargs)
-        if spec.name not in CONTRACTIONS or not isinstance(result, Tensor) or not result.is_floating_point():
+        if spec.name not in CONTRACTIONS or not isinstance(result, Tensor):
             return result
         name, bias, axis = self._operands(spec.name, args, kwargs)
+        if not result.is_floating_point():
+            if name is not None and name in self._targets:
+                self.found.skipped[name] = "its output is not real, and only real ones are calibrated"
+            return result
         if name is None or not result.numel():
             return result
         if not self._targets and name not in self.stds:
@@ -117,7 +123,7 @@ class Pass(TorchFunctionMode):
         if target.joins:
             setattr(result, _TAG, (name, bias is not None and bool(bias.any())))
             return result
-        return self._first(name, result, moments(result, bias, axis), target.std, bias, axis)
+        return self._alone(name, result, target, bias, axis)
 
     def _operands(self, name: str, args: Any, kwargs: Any) -> tuple[str | None, Tensor | None, int]:
         """The weight's name, what the call adds to the product, and the axis of the channels."""
@@ -134,6 +140,14 @@ class Pass(TorchFunctionMode):
 
     def _name(self, tensor: Any) -> str | None:
         return self._names.get(id(tensor)) or getattr(tensor, _TAG + "_view", None)
+
+    def _alone(self, name: str, result: Tensor, target: Target, bias: Tensor | None, axis: int) -> Tensor:
+        """The first use of a weight whose output is brought to its target by itself."""
+        seen = moments(result, bias, axis)
+        if target.is_most and seen.std <= target.std:
+            self.found.skipped[name] = f"its output has a standard deviation of {seen.std:.3g}, which is not too much"
+            return result
+        return self._first(name, result, seen, target.std, bias, axis)
 
     def _first(self, name: str, result: Tensor, seen: Moments, target: float, bias: Tensor | None, axis: int) -> Tensor:
         scale, why = factor(seen, target)

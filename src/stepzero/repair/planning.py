@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from stepzero.core.outcome import Accepted
 from stepzero.core.plan import Entry
 from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
+from stepzero.measure.scales import constant_factor
 from stepzero.measure.uses import live_inputs, readings
 from stepzero.probe.vocabulary import RECURRENT
 from stepzero.repair import chains, gates
@@ -239,16 +240,19 @@ def _bias(found: Layout, fact: TensorFact, uses: list[tuple[Operation, Parameter
 
 
 def _gain(trace: Trace, operation: Operation) -> tuple[float, str]:
-    """Gain of the activation that feeds the operation, and words for what does."""
+    """Gain of the activation that feeds the operation, over the constant it is multiplied by, and words for both."""
+    scale = 1.0
     for _ in range(_STEPS):
         sources = live_inputs(trace, operation)
         if not sources:
             return 1.0, "the batch"
         operation = sources[0]
         if operation.kind == "activation":
-            return operation.gain or 1.0, operation.name
+            return (operation.gain or 1.0) / scale, operation.name + (f" times {scale:.3g}" if scale != 1.0 else "")
         if operation.name == "input":
             return 1.0, "the batch"
-        if operation.kind not in _PASSES:
+        if factor := constant_factor(trace, operation):
+            scale *= factor
+        elif operation.kind not in _PASSES:
             return 1.0, f"a {operation.role or operation.kind}"
     return 1.0, "a view"

@@ -4,59 +4,54 @@ A factory is a function that returns a model, ``(model, batch)`` or ``(model, ba
 """
 
 import difflib
-import re
 
 from stepzero.core.errors import ConfigError
 
 _MISSING = "editing source needs the package libcst; install stepzero[fix], or use --emit and call init_ yourself"
 
 
-def with_start(source: str, name: str, module: str) -> str:
+def with_start(source: str, name: str, module: str, *, is_tuple: bool = False) -> str:
     """The same source with ``init_`` imported from ``module`` and called on what ``name`` returns, or in its __init__.
 
+    ``is_tuple`` says that the factory returned a tuple when it was called.
+
     Raises:
-        ConfigError: libcst is missing, or the source has no such function or class, or it never returns a model.
+        ConfigError: libcst is missing, or there is no place for the call that is sure to get the model.
     """
     try:
         import libcst  # noqa: PLC0415 - an extra
     except ImportError as error:
         raise ConfigError(_MISSING) from error
-    from stepzero.repair.source_edit import Start  # noqa: PLC0415 - needs the extra
+    from stepzero.repair.source_edit import Start, has_own_start, with_import  # noqa: PLC0415 - needs the extra
 
     tree = libcst.parse_module(source)
-    if re.search(r"^(def|class) init_\b|^init_\s*=", source, re.MULTILINE):
+    if has_own_start(tree, module):
         raise ConfigError("fix: the file has an init_ of its own, which the imported one would clash with; use --emit")
-    editor = Start(name)
+    editor = Start(name, is_tuple=is_tuple)
     edited = tree.visit(editor)
-    if not editor.places:
-        raise ConfigError(f"fix: found no function or class {name!r} that returns or is a model; use --emit FILE")
-    return _with_import(edited.code, module)
+    if told := _no_place(name, editor.kind, editor.present, editor.places, editor.unclear):
+        raise ConfigError(f"fix: {told} --emit FILE")
+    after = with_import(edited, module).code
+    compile(after, name, "exec", dont_inherit=True)
+    return str(after)
 
 
-def _with_import(source: str, module: str) -> str:
-    """Insert the import behind the last one at the top of the file."""
-    line = f"from {module} import init_"
-    rows = source.split("\n")
-    if line in rows:
-        return source
-    last = -1
-    for index, row in enumerate(rows):
-        if row.startswith(("import ", "from ")):
-            last = index
-        elif row.startswith(("def ", "class ", "@")):
-            break
-    rows.insert(_end_of_statement(rows, last) + 1, line)
-    return "\n".join(rows)
-
-
-def _end_of_statement(rows: list[str], start: int) -> int:
-    """Index of the line that closes the brackets opened at ``start``; -1 stays -1."""
-    depth = 0
-    for index in range(max(start, 0), len(rows)) if start >= 0 else ():
-        depth += rows[index].count("(") - rows[index].count(")")
-        if depth <= 0 and not rows[index].rstrip().endswith("\\"):
-            return index
-    return start
+def _no_place(name: str, kind: str, present: int, places: int, unclear: int) -> str:
+    """Why the source cannot be edited; empty when it can."""
+    if present:
+        return (
+            f"{name} calls init_ already, and a new file would take the place of the one it calls: "
+            "take the call out to have all fixes worked out anew, or use"
+        )
+    if unclear:
+        return f"{name} returns a tuple that is put together elsewhere, where the edit cannot reach the model; use"
+    if places:
+        return ""
+    if kind == "class":
+        return f"class {name} has no __init__ of its own that the call could stand in; use"
+    if kind == "function":
+        return f"{name} has no return with a model in it; use"
+    return f"found no function or class {name!r} in the file itself (is it imported, or a lambda?); use"
 
 
 def diff(before: str, after: str, path: str) -> str:

@@ -63,5 +63,6 @@ def _scaled_only(plan: Plan, scaling: Scaling, width: int, paint: Paint) -> list
 def _total(plan: Plan) -> str:
     counts = Counter(entry.action for entry in plan.entries)
     told = ", ".join(f"{counts[action]} {action}" for action in ("drawn", "set", "kept", "skipped") if counts[action])
-    passes = f"; calibrated {len(plan.scalings)} weights in {plan.forwards} forward passes" if plan.scalings else ""
+    number = len(plan.scalings)
+    passes = f"; calibrated {number} weight{'s' * (number > 1)} in {plan.forwards} forward passes" if number else ""
     return f"{told or 'nothing written'}{passes}{' (dry run: nothing was written)' if plan.is_dry_run else ''}"

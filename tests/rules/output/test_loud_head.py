@@ -33,6 +33,25 @@ def test_excess_decides(sigma, expected):
     assert severities("SZ501", mlp(sigma / (0.78 * 16)), X, loss()) == expected
 
 
+@pytest.mark.parametrize(("gain", "size", "expected"), [(2**0.5, 1.0, "info"), (3.0, 0.5, "warning")])
+def test_a_head_that_follows_its_law_is_a_note(gain, size, expected):
+    """Logits of about 1.4 either way: He's head on features of unit size, or a head three times as wide."""
+    model = nn.Sequential(nn.Linear(32, 256), nn.Linear(256, 50))
+    nn.init.normal_(model[0].weight, std=size / 32**0.5, generator=generator())
+    nn.init.normal_(model[1].weight, std=gain / 16, generator=generator(1))
+    (finding,) = ask("SZ501", model, X, loss())
+    assert finding.severity == expected
+    assert (finding.fix is None) == (expected == "info")
+
+
+def test_a_lawful_head_is_no_excuse_for_two_nats():
+    """Features twenty times too large: the loss starts far off, whoever is to blame."""
+    model = nn.Sequential(nn.Linear(32, 256), nn.Linear(256, 50))
+    nn.init.normal_(model[0].weight, std=20 / 32**0.5, generator=generator())
+    nn.init.normal_(model[1].weight, std=1 / 16, generator=generator(1))
+    assert severities("SZ501", model, X, loss()) == ["warning"]
+
+
 def test_error_needs_two_nats_and_a_tenfold_gradient():
     (finding,) = ask("SZ501", mlp(1.0), X, loss())
     assert (finding.severity, finding.evidence, finding.where) == ("error", "gradient", ("2.weight",))

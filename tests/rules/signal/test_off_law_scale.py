@@ -119,3 +119,66 @@ def test_factors_in_the_forward_pass_are_silent():
             return torch.relu(x @ self.weight * (2 / 64) ** 0.5)
 
     assert severities("SZ302", nn.Sequential(*(Unit() for _ in range(10))), X) == []
+
+
+# -- residual streams without norms -----------------------------------------------------------------------------------
+
+
+class Projected(nn.Module):
+    """A residual block whose skip projects."""
+
+    def __init__(self, width=32):
+        super().__init__()
+        self.first, self.second, self.skip = (nn.Linear(width, width) for _ in range(3))
+
+    def forward(self, x):
+        return torch.relu(self.skip(x) + self.second(torch.relu(self.first(x))))
+
+
+class Scaled(Projected):
+    """The same with a factor on the stream that makes up for the draw."""
+
+    def forward(self, x):
+        return 20 * super().forward(x)
+
+
+def stream(scale=1.0, block=Projected, blocks=3):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 32), nn.ReLU(), *(block() for _ in range(blocks)), nn.Linear(32, 4))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(scale if parameter.dim() > 1 else 0.0)
+    return model
+
+
+def test_a_stream_that_fades_on_its_way_to_the_head_is_found():
+    (finding,) = ask("SZ302", stream(0.05), X)
+    assert finding.severity == "warning"
+    assert finding.where == ("0.weight", *(f"{number}.skip.weight" for number in (2, 3, 4)))
+
+
+def test_the_frameworks_draw_is_silent_where_skips_carry_the_signal():
+    assert severities("SZ302", stream(), X) == []
+
+
+def test_a_short_stream_is_repaired_by_the_first_steps():
+    assert severities("SZ302", stream(0.05, blocks=1), X) == []
+
+
+def test_branches_that_start_small_leave_the_stream_as_it_was():
+    model = stream()
+    with torch.no_grad():
+        for block in model[2:5]:
+            block.first.weight.mul_(0.01)
+            block.second.weight.mul_(0.01)
+    assert severities("SZ302", model, X) == []
+
+
+def test_factors_on_the_stream_make_up_for_the_draw():
+    assert severities("SZ302", stream(0.05, Scaled), X) == []
+
+
+def test_a_norm_in_front_of_the_head_takes_the_scale_away():
+    model = stream(0.05)
+    model[5] = nn.Sequential(nn.LayerNorm(32), nn.Linear(32, 4))
+    assert severities("SZ302", model, X) == []

@@ -67,6 +67,22 @@ def test_masks_are_silent(mask):
     assert severities("SZ307", Attention(ROOT, mask=mask), X) == []
 
 
+class Padded(Attention):
+    """The mask comes with the batch, as numbers."""
+
+    def forward(self, x, mask):
+        q, k, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        scores = q @ k.mT * self.scale + (1 - mask)[:, None, None] * torch.finfo(x.dtype).min
+        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize(("scale", "expected"), [(ROOT, []), (1.0, ["warning"]), (20.0, ["warning"])])
+def test_a_mask_from_the_batch_hides_nothing(scale, expected):
+    mask = torch.ones(8, 32)
+    mask[::2, 20:] = 0
+    assert severities("SZ307", Padded(scale), (X, mask)) == expected
+
+
 def test_learned_temperature_is_silent():
     assert severities("SZ307", Attention(ROOT, temperature=10.0), X) == []
 

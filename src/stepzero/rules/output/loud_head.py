@@ -5,7 +5,7 @@ import math
 from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Operation, Trace
+from stepzero.core.trace import Operation, TensorFact, Trace
 from stepzero.measure.heads import Head, gain_backward, head_of, label_scatter, loss_per_target
 
 _LOSSES = ("cross_entropy", "nll_loss")
@@ -15,7 +15,14 @@ _LOSSES = ("cross_entropy", "nll_loss")
     "SZ501",
     "loud-head",
     tier=1,
-    limits=("loud_excess", "loud_excess_per_log_class", "loud_deviations", "loud_error_excess", "loud_error_gradient"),
+    limits=(
+        "loud_excess",
+        "loud_excess_per_log_class",
+        "loud_deviations",
+        "loud_error_excess",
+        "loud_error_gradient",
+        "loud_lawful_gradient",
+    ),
 )
 def loud_head(trace: Trace, limits: Limits) -> Verdict:
     """The first loss is far above that of a uniform guess: the logits are too large.
@@ -34,9 +41,11 @@ def loud_head(trace: Trace, limits: Limits) -> Verdict:
 
     When it is fine
     ---------------
-    Label smoothing, soft targets and a mean over weighted classes have the same reference. Sums over weighted
-    classes, sequence losses and similarities of two signals (contrastive losses) have one of their own and are not
-    judged. Trained weights lie below the reference.
+    A head that follows its law, or is up to twice as wide, is a note below the level of an error: He's gain of sqrt(2)
+    makes logits of 1.2 to 1.5 from features of unit size, and that trains as well as smaller ones. Label smoothing,
+    soft targets and a mean over weighted classes have the same reference. Sums over weighted classes, sequence losses
+    and similarities of two signals (contrastive losses) have one of their own and are not judged. Trained weights lie
+    below the reference.
 
     Bad
     ---
@@ -63,8 +72,9 @@ def loud_head(trace: Trace, limits: Limits) -> Verdict:
 
     Fix
     ---
-    Draw the head by its law or start it at zero. When it is tied to an embedding, draw the embedding with standard
-    deviation 1/sqrt(width) or divide the logits by sqrt(width).
+    Draw the head by its law or start it at zero; where it follows its law already, make what it reads smaller. When
+    it is tied to an embedding, draw the embedding with standard deviation 1/sqrt(width) or divide the logits by
+    sqrt(width).
 
     References
     ----------
@@ -87,13 +97,15 @@ def _finding(trace: Trace, loss: Operation, head: Head, excess: float, limit: fl
     reference = math.log(classes)
     is_far = excess > max(limits.loud_error_excess, reference)
     is_error = is_far and gain is not None and gain > limits.loud_error_gradient
+    is_lawful = not is_far and gain is not None and gain <= limits.loud_lawful_gradient
     fact, spread = trace.parameter(head.use.parameter), loss.attributes.get("logit_std")
     said = f", logits have standard deviation {spread:.2g}" if isinstance(spread, float) else ""
     said += f" and the backbone receives {gain:.1f} times the gradient of a drawn head" if is_error else ""
+    said += "; the head itself follows its law" if is_lawful else ""
     return Finding(
         code="SZ501",
         name="loud-head",
-        severity="error" if is_error else "warning",
+        severity="error" if is_error else "info" if is_lawful else "warning",
         where=(fact.name, *fact.aliases),
         message=(
             f"the loss is {excess + reference:.3g}, {excess:.2g} nats above ln {classes} = {reference:.3g} "
@@ -103,7 +115,11 @@ def _finding(trace: Trace, loss: Operation, head: Head, excess: float, limit: fl
         limit=limit,
         unit="nats",
         evidence="gradient" if is_error else "value",
-        fix=Fix("draw the head by its law, or zero it", fact.name, "law", is_safe=not fact.aliases),
+        fix=None if is_lawful else _fix(fact),
         citation="huggingface/transformers#26441",
         operation=head.operation.index,
     )
+
+
+def _fix(fact: TensorFact) -> Fix:
+    return Fix("draw the head by its law, or zero it", fact.name, "law", is_safe=not fact.aliases)

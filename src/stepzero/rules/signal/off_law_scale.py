@@ -7,7 +7,8 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Graph, Trace
 from stepzero.measure.laws import Ratio, ratios
-from stepzero.measure.segments import Segment, segments
+from stepzero.measure.segments import Segment, segments, stream_path
+from stepzero.measure.uses import before
 
 
 @rule("SZ302", "off-law-scale", tier=1, limits=("law_factor", "law_range", "law_min_layers"))
@@ -20,6 +21,8 @@ def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
     gain / sqrt(true fan in), the gain being that of the activation behind it. A warning when the product of the
     ratios along the run is more than 100 away from 1; the layers named are those that are off by more than a factor
     2, beyond what the sample can tell. A note when single layers in front of the loss are off by more than that.
+    Along a residual stream without norms, the same for the layers on its loudest way to the head, when they are too
+    small by that product and the signal that reaches the head is a hundred times fainter as well.
 
     Why it matters
     --------------
@@ -68,19 +71,40 @@ def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
     ----------
     LeCun et al. 1998; Glorot & Bengio 2010; He et al. 2015.
     """
-    graph, facts = Graph(trace), {fact.name: fact for fact in trace.parameters}
+    graph, facts, loud = Graph(trace), {fact.name: fact for fact in trace.parameters}, set[str]()
     for segment in segments(trace):
         found = ratios(graph, segment, facts)
         total = sum(math.log(ratio.value) for ratio in found)
         off = [ratio for ratio in found if ratio.is_beyond(limits.law_factor) and (ratio.value > 1) == (total > 0)]
         is_loud = abs(total) > math.log(limits.law_range) and (total > 0 or _can_fade(segment, found, limits))
         if off and (is_loud or _is_plain(segment, limits)):
+            loud.update(segment.parameters if is_loud else ())
             yield _finding(off, total, len(found), limits, is_loud=is_loud)
+    path = stream_path(trace)
+    if path is not None and not loud.intersection(path.parameters) and _fades(trace, path, limits):
+        yield from _of_stream(ratios(graph, path, facts), limits)
+
+
+def _of_stream(found: tuple[Ratio, ...], limits: Limits) -> Verdict:
+    total = sum(math.log(ratio.value) for ratio in found)
+    off = [ratio for ratio in found if ratio.is_beyond(limits.law_factor) and ratio.value < 1]
+    if off and total < -math.log(limits.law_range):
+        yield _finding(off, total, len(found), limits, is_loud=True)
 
 
 def _can_fade(segment: Segment, found: tuple[Ratio, ...], limits: Limits) -> bool:
     """Whether a small scale is felt: over several layers, and not at the end of a branch that starts as no change."""
     return len(found) >= limits.law_min_layers and segment.operations[-1].consumer != "residual"
+
+
+def _fades(trace: Trace, path: Segment, limits: Limits) -> bool:
+    """Whether what reaches the head is fainter than what the first layer reads, by more than laws explain."""
+    first, last = before(trace, path.operations[0]), before(trace, path.operations[-1])
+    if len(path.operations) < limits.law_min_layers or first is None or last is None:
+        return False
+    if first.forward is None or last.forward is None:
+        return False
+    return 0.0 < last.forward.rms * limits.law_range < first.forward.rms
 
 
 def _is_plain(segment: Segment, limits: Limits) -> bool:

@@ -9,6 +9,8 @@ from stepzero.core.trace import Graph, Operation, Trace
 from stepzero.measure.uses import feeding, live_inputs
 
 _BETWEEN = frozenset(["view", "dropout", "add", "multiply", "other"])
+_SUMS = 3
+"""Sums of two live signals between the softmax and the product: masks and biases."""
 
 
 @rule("SZ307", "sharp-attention", tier=1, limits=("sharp_std", "sharp_min_keys", "sharp_certain"))
@@ -105,13 +107,21 @@ def _query_and_key(graph: Graph, operation: Operation) -> tuple[Operation, ...] 
         return tuple(trace.operations[index] for index in operation.inputs[:2])
     if operation.kind != "softmax" or not _weighs_values(graph, operation):
         return None
-    while len(sources := live_inputs(trace, operation)) == 1:
-        operation = sources[0]
-        if operation.kind == "product":
-            return tuple(live_inputs(trace, operation)[:2])
-        if operation.kind not in _BETWEEN or (operation.kind == "multiply" and _is_learned(trace, operation)):
-            return None
-    return None
+    product = _product(trace, operation)
+    return tuple(live_inputs(trace, product)[:2]) if product is not None else None
+
+
+def _product(trace: Trace, operation: Operation, sums: int = 0) -> Operation | None:
+    """The product that the scores are, behind scales, views and sums with what is none: a mask from the batch."""
+    sources, found = live_inputs(trace, operation), list[Operation]()
+    if len(sources) > 1 and (operation.kind != "add" or sums >= _SUMS):
+        return None
+    for source in sources:
+        behind = source if source.kind == "product" else None
+        if source.kind in _BETWEEN and not (source.kind == "multiply" and _is_learned(trace, source)):
+            behind = _product(trace, source, sums + (len(sources) > 1))
+        found += [behind] if behind is not None else []
+    return found[0] if len(found) == 1 else None
 
 
 def _weighs_values(graph: Graph, operation: Operation) -> bool:
