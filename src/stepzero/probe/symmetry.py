@@ -8,7 +8,6 @@ Shapes: U units, P projections (of all visits and batches together).
 """
 
 import itertools
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -19,6 +18,7 @@ from stepzero.core.symmetry import Level, Member, SymmetryFact, UnitBlock, Width
 from stepzero.core.trace import Trace
 from stepzero.measure.redundancy import equal_groups, parallel_groups
 from stepzero.probe import steps
+from stepzero.probe.confirm import gap, is_rounding
 from stepzero.probe.fingerprints import UnitRecorder, Visit
 from stepzero.probe.prints import Prints, all_different, prints_of, siblings
 from stepzero.probe.replica import Gradients, Replica, ReplicaError
@@ -32,9 +32,6 @@ EXACT, NARROW = 1e-10, 2e-6
 agree to their own rounding only."""
 _WAKING_STEPS = 4
 _PAIR = 2
-_FORWARD, _BACKWARD = "forward", "backward"
-_BEYOND = 1e3
-"""Times what rounding has become from which a gap is none of its doing."""
 
 
 def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
@@ -270,11 +267,11 @@ class _Probe:
         """
         count = max(self.prints[places[0][0]].step for places, _ in candidates) + 2
         path = self._path(step, count)
-        kept = [self._gap(path[-1], places) <= 10 * self.tolerance for places, _ in candidates]
+        kept = [gap(path[-1], places, self._factor) <= 10 * self.tolerance for places, _ in candidates]
         if not all(kept):
             shadow = self._path(step, count, is_nudged=True)
             kept = [
-                is_kept or self._is_rounding(places, path, shadow)
+                is_kept or is_rounding(places, path, shadow, self._factor, 10 * self.tolerance)
                 for is_kept, (places, _) in zip(kept, candidates, strict=True)
             ]
         return kept
@@ -295,34 +292,6 @@ class _Probe:
             path.append(later)
         self.replica.reset()
         return path
-
-    def _is_rounding(
-        self, places: list[tuple[str, int]], path: list[dict[str, Prints]], shadow: list[dict[str, Prints]]
-    ) -> bool:
-        """Whether all that parts the units, responses and gradients, is what rounding has become by then."""
-        for index, side in ((-1, _FORWARD), (-2, _FORWARD), (-2, _BACKWARD)):
-            noise = max(_moved(path[index], shadow[index], place, side) for place in places)
-            if not self._gap(path[index], places, side) <= max(10 * self.tolerance, _BEYOND * noise):
-                return False
-        return True
-
-    def _gap(self, later: dict[str, Prints], places: list[tuple[str, int]], side: str = _FORWARD) -> float:
-        """Largest relative distance of a unit's print from what the relation at the start says; infinite across it."""
-        (name, first), *others = places
-        if any(each not in later for each, _ in places):
-            return math.inf
-        reference = getattr(later[name], side)[first]
-        size, widest = float(reference.norm()), 0.0
-        for other, unit in others:
-            found = getattr(later[other], side)[unit]
-            if found.shape != reference.shape:
-                return math.inf
-            factor = float(found @ reference) / size**2 if size else 1.0
-            was = self._factor(places[0], (other, unit))
-            if size and factor * was < 0:
-                return math.inf
-            widest = max(widest, float((found - was * reference).norm()) / max(size * abs(was), 1e-300))
-        return widest
 
     def _factor(self, first: tuple[str, int], other: tuple[str, int]) -> float:
         """Ratio of the responses at the start, where the first is not zero; else of the gradients."""
@@ -412,13 +381,3 @@ class _Probe:
             asleep = [unit for unit in torch.nonzero(~each.live).flatten().tolist() if unit not in copies]
             idle = sum(len(group) - 1 for group in equal_groups(each.forward[asleep], self.tolerance))
             yield Width(name, len(each.forward), len(each.forward) - len(copies) - idle)
-
-
-def _moved(path: dict[str, Prints], shadow: dict[str, Prints], place: tuple[str, int], side: str) -> float:
-    """Relative distance of one unit's print from its shadow's."""
-    name, unit = place
-    if name not in path or name not in shadow:
-        return math.inf
-    one, other = (getattr(each[name], side)[unit] for each in (path, shadow))
-    size = float(one.norm())
-    return float((one - other).norm()) / size if size and one.shape == other.shape else 0.0
