@@ -98,7 +98,7 @@ def resume(
     """Train what run ``number`` still lacks."""
     opened = Store(store)
     try:
-        before, grid = opened.run(number)
+        before, grid = opened.run(number), opened.grid(number)
         _check(engine or before.engine)
         return _carried_out(opened, number, grid, engine or before.engine, workers, progress)
     finally:
