@@ -102,7 +102,7 @@ def check(
     chosen, seed = _chosen(select, ignore), checked_seed(seed)
     say = progress or (lambda _: None)
     subject = _subject(model, batch, loss, target, say, seed=seed, is_stand_in=batch_is_stand_in, name=name)
-    told, subject.optimizer = optimizer_fact(optimizer, lr), optimizer
+    told, subject.optimizer = optimizer_fact(optimizer, lr, subject.model), optimizer
     observed = replace(_observe(subject, {need for rule in chosen for need in rule.needs}, say), optimizer=told)
     say("judging")
     judged = _judged(observed, chosen, limits or Limits())

@@ -6,7 +6,7 @@ from torch import nn
 
 from stepzero.api import trace
 from stepzero.core.optimizer import OptimizerFact
-from stepzero.measure.updates import breaks_sums, extreme_updates, is_adaptive, paces
+from stepzero.measure.updates import breaks_sums, extreme_updates, first_update, is_adaptive, paces
 
 
 def test_ratio_of_the_first_step_to_the_weight():
@@ -65,3 +65,12 @@ def test_paces_in_front_of_a_norm_carry_the_scale():
         1.0,
     )
     assert one[0].value / eight[0].value == pytest.approx(64, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "gradient", "size"),
+    [("SGD", 0.5, 0.05), ("Adam", 0.5, 0.1), ("Adam", 1e-8, 0.05), ("RMSprop", 0.5, 1.0), ("Muon", 0.5, None)],
+)
+def test_size_of_the_first_update(name, gradient, size):
+    found = first_update(OptimizerFact(name, 0.1, 1e-8), 0.1, gradient)
+    assert found == (None if size is None else pytest.approx(size, rel=1e-4))

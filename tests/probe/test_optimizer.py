@@ -80,3 +80,13 @@ def test_rate_and_eps_come_from_the_first_group_unless_a_rate_is_given():
 def test_anything_else_is_refused_with_what_to_pass(told):
     with pytest.raises(TargetError, match=rf"optimizer: expected .* got {type(told).__name__}; pass for example"):
         optimizer_fact(told, None)
+
+
+def test_rates_of_their_own_are_told_by_name():
+    model = nn.Sequential(nn.Linear(2, 2, bias=False), nn.Linear(2, 2), nn.Linear(2, 2, bias=False))
+    groups = [{"params": model[0].parameters()}, {"params": model[1].parameters(), "lr": 0.3}]
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    fact = optimizer_fact(optimizer, None, model)
+    assert dict(fact.rates) == {"1.weight": 0.3, "1.bias": 0.3, "2.weight": 0.0}
+    assert [fact.rate_of(name) for name in ("0.weight", "1.bias", "2.weight")] == [0.1, 0.3, 0.0]
+    assert optimizer_fact(optimizer, 0.01, model).rate_of("1.bias") == pytest.approx(0.03)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from stepzero.api import trace
-from stepzero.probe.tokens import equal_rows, rows_of, weight_names
+from stepzero.core.trace import Trace
+from stepzero.probe.tokens import equal_rows, equal_table_rows, rows_of, table_names, weight_names
 
 
 class Mixed(nn.Module):
@@ -42,3 +43,22 @@ def test_rows_join_the_leading_axes() -> None:
 def test_what_is_no_table_has_no_rows() -> None:
     for tensor in (torch.ones(4), torch.ones(4, 1), torch.ones(4, 4, dtype=torch.long), torch.ones(0, 4)):
         assert equal_rows(tensor) == []
+
+
+def test_looked_up_tables_name_their_equal_rows() -> None:
+    model = Mixed()
+    with torch.no_grad():
+        model.words.weight[4] = model.words.weight[1]
+    observed = trace(model, torch.randint(0, 5, (2, 3)))
+    assert table_names(observed.operations) == {"words.weight"}
+    fact = Trace.from_json(observed.to_json()).parameter("words.weight")
+    assert (fact.equal_rows, fact.num_equal_rows) == ((4,), 1)
+
+
+def test_equal_rows_of_a_table_are_all_but_the_first() -> None:
+    table = torch.randn(100, 8)
+    table[[90, 40]] = table[12].clone()
+    table[[5, 6]] = 0.0
+    table[7, :6] = table[8, :6]
+    assert equal_table_rows(table) == (40, 90)
+    assert equal_table_rows(torch.ones(4, 2)) == ()

@@ -101,6 +101,9 @@ class Limits:
     pace_scale: float = limit(
         10.0, unit="of the law", source="two decades of the pace; initialisers in use lie within 4 (SZ408)"
     )
+    update_low: float = limit(1e-5, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
+    update_high: float = limit(1e-1, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
+    update_floor: float = limit(1e-3, unit="of the law", source="scale floor of a tensor near zero, catalogue 0.2")
     saturated_flat_share: float = limit(0.5, unit="share of positions", source="Glorot 2010 (SZ303)")
     saturated_derivative: float = limit(0.1, unit="of the largest slope", source="tanh: abs(z) > 1.82 (SZ303)")
     saturated_warning: float = limit(0.2, unit="share of units", source="LeCun 1998 section 4.6 (SZ303)")
@@ -135,6 +138,10 @@ class Limits:
     narrow_isometry: float = limit(
         0.02, unit="range of ln factor", source="a Gaussian layer of width 1,000 has 0.03 by chance (SZ315)"
     )
+    memory_none: float = limit(1.0, unit="steps", source="less than 1/e of the state is left after one step (SZ318)")
+    memory_low: float = limit(2.0, unit="steps", source="catalogue SZ318; at one half a step the memory is 1.44")
+    memory_equal: float = limit(2, unit="channels", source="one decay is a choice, several equal ones are not (SZ318)")
+    memory_sequence: float = limit(20, unit="steps", source="shorter sequences need no memory; catalogue SZ604")
     dead_warning: float = limit(0.10, unit="share of units above chance", source="catalogue SZ305")
     dead_error: float = limit(0.50, unit="share of units above chance", source="catalogue SZ305")
     dead_min_rows: float = limit(32, unit="positions", source="all-off by chance has probability 2^-32 a unit (SZ305)")
@@ -182,6 +189,7 @@ class Limits:
         4, unit="rank", source="theorem: gradients are constant on x > 0 and on x < 0, for weights and biases (SZ608)"
     )
     cone_rank_half_line: float = limit(2, unit="rank", source="the same with one sign only (SZ608)")
+    embedding_ratio: float = limit(30.0, unit="ratio of rms", source="a thousandth of the variance; catalogue SZ605")
     adapter_share: float = limit(
         1e-6, unit="rms of the pair's result, of the base's", source="a few roundings of float32 (SZ702)"
     )
@@ -207,6 +215,10 @@ class Limits:
         127.0, unit="value", source="8-bit images: whole numbers that reach past half of 255 (SZ901)"
     )
     input_min_samples: float = limit(8, unit="positions", source="a spread needs several samples (SZ901)")
+    target_std_low: float = limit(0.05, unit="standard deviation", source="as for inputs; catalogue SZ902")
+    target_std_high: float = limit(20.0, unit="standard deviation", source="as for inputs; catalogue SZ902")
+    target_offset: float = limit(3.0, unit="standard deviations", source="catalogue SZ902")
+    target_min_samples: float = limit(8, unit="samples", source="a spread needs several samples (SZ902)")
     skipped_share: float = limit(0.20, unit="share of parameters", source="catalogue SZ907")
     coordinate_slope: float = limit(
         0.25, unit="exponent of the width", source="half of 1/2, the smallest that a wrong factor makes; 2203.03466"

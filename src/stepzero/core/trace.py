@@ -199,6 +199,10 @@ class TensorFact:
     """Every element of a floating-point parameter with one axis and at most 4,096 of them; else empty."""
     repeated_rows: int = 0
     """Tables that no operation looks up or multiplies with (learned queries, prompts): rows equal to another one."""
+    equal_rows: tuple[int, ...] = ()
+    """Tables that an index is looked up in: rows that are not zero and equal another one, the first few of them."""
+    num_equal_rows: int = 0
+    """How many there are."""
     changes_output: bool | None = None
     """For parameters without a gradient: whether redrawing them changes the output; None when not tried."""
     source_line: str | None = None

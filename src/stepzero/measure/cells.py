@@ -1,6 +1,7 @@
 """Recurrent cells in one call: what their packed biases do to the units behind the tanh and to the gates."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -68,6 +69,18 @@ def gate_biases(operation: Operation, facts: dict[str, TensorFact]) -> Iterator[
                 yield set_to.parameter, set_to.values
 
 
+def keepers(operation: Operation, facts: dict[str, TensorFact]) -> Iterator[tuple[str, tuple[float, ...]]]:
+    """Share of its state that each unit of each layer and direction keeps in a step, as the biases set it.
+
+    The forget gate of an LSTM, the update gate of a GRU; named by the bias vector that holds most of it.
+    """
+    if operation.name.removesuffix("_cell") not in _GATES:
+        return
+    for _, biases in _layers(operation.uses):
+        if (set_to := _sum(biases, 1, facts)) is not None:
+            yield set_to.parameter, tuple(map(_sigmoid, set_to.values))
+
+
 def valves(trace: Trace, operation: Operation, facts: dict[str, TensorFact], steps: int) -> Iterator[Valve]:
     """Gates between a recurrent cell's input, its state and its result, over a sequence of ``steps``.
 
@@ -89,6 +102,16 @@ def valves(trace: Trace, operation: Operation, facts: dict[str, TensorFact], ste
         if name == "gru" and (update := sums[1]):
             kept = (_sigmoid(bias - drive) for bias in update.values)
             yield Valve(update.parameter, "update", max(_written(1 - z, z, steps) for z in kept))
+
+
+def sequence_length(trace: Trace, operation: Operation, calls: Counter[str]) -> int:
+    """Length of the sequence: of the axis that is not the batch, or how often a single cell is called."""
+    if operation.name.endswith("_cell"):
+        return max((calls[use.parameter] for use in operation.uses), default=1)
+    lengths = list(operation.shape[:-1])
+    if len(lengths) > 1 and trace.batch_size in lengths:
+        lengths.remove(trace.batch_size)
+    return max(lengths, default=1)
 
 
 def _written(enters: float, stays: float, steps: int) -> float:

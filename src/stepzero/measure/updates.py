@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stepzero.core.optimizer import OptimizerFact
 from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure.laws import has_factor
 from stepzero.measure.layers import law_std
@@ -56,6 +57,28 @@ def extreme_updates(trace: Trace, names: Iterable[str], lr: float) -> tuple[floa
         if fact.name in wanted and fact.gradient is not None and fact.rms > 0.0
     ]
     return (min(updates), max(updates)) if updates else None
+
+
+_OF_RATE = {
+    **dict.fromkeys(["adam", "adamw", "nadam", "adamax", "sparseadam", "adagrad", "rprop", "lion"], 1.0),
+    "rmsprop": 10.0,
+}
+"""Size of the first update in learning rates, where the gradient is divided by its own size: RMSprop's average starts
+with a hundredth of it."""
+_OF_GRADIENT = frozenset(["", "sgd", "asgd", "radam"])
+"""Those whose first update is the learning rate times the gradient."""
+_EPS = 1e-8
+
+
+def first_update(optimizer: OptimizerFact, rate: float, gradient: float) -> float | None:
+    """Rms of the first update at a gradient of the given rms; None where the optimizer's law is not known."""
+    kind = optimizer.name.lower()
+    if kind in _OF_GRADIENT:
+        return rate * gradient
+    if kind not in _OF_RATE:
+        return None
+    eps = optimizer.eps if optimizer.eps is not None else _EPS
+    return rate * _OF_RATE[kind] * gradient / (gradient + eps)
 
 
 def is_adaptive(trace: Trace) -> bool:

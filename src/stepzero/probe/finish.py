@@ -54,6 +54,7 @@ def trace(
     operations = tuple(_operation(record, ledger, tables, tickets.get(record.index)) for record in records)
     parameters, buffers = _split(subject, static.finish(run.recorder.used, _gradients(run, ledger)))
     parameters = _with_repeated_rows(subject, parameters, operations)
+    parameters = _with_equal_rows(subject, parameters, operations)
     return Trace(
         model=subject.name,
         operations=operations,
@@ -88,6 +89,24 @@ def _with_repeated_rows(
     repeated = {name: sum(len(group) - 1 for group in tokens.equal_rows(live[name])) for name in named if name in live}
     return tuple(
         replace(fact, repeated_rows=repeated[fact.name]) if repeated.get(fact.name) else fact for fact in facts_
+    )
+
+
+def _with_equal_rows(
+    subject: Subject, facts_: tuple[TensorFact, ...], operations: tuple[Operation, ...]
+) -> tuple[TensorFact, ...]:
+    """Name equal rows of tables that an index is looked up in; constant ones are another story."""
+    names, live = tokens.table_names(operations), dict(subject.model.named_parameters())
+    equal = {
+        fact.name: tokens.equal_table_rows(live[fact.name])
+        for fact in facts_
+        if fact.name in names and fact.name in live and fact.state == "ready" and not fact.is_constant
+    }
+    return tuple(
+        replace(fact, equal_rows=rows[: tokens.TOLD], num_equal_rows=len(rows))
+        if (rows := equal.get(fact.name))
+        else fact
+        for fact in facts_
     )
 
 

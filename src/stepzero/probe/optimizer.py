@@ -1,6 +1,6 @@
 """What a torch optimizer says about the first updates."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,8 +14,11 @@ _ADAPTIVE = frozenset(
 _DECOUPLED = frozenset("adamw lion adafactor lamb muon".split())
 
 
-def optimizer_fact(optimizer: Any, lr: float | None) -> OptimizerFact:
-    """Read an optimizer instance or name; raises `TargetError` for anything else."""
+def optimizer_fact(optimizer: Any, lr: float | None, model: nn.Module | None = None) -> OptimizerFact:
+    """Read an optimizer instance or name; raises `TargetError` for anything else.
+
+    With the ``model`` it was made for, parameters that learn at a rate of their own are named.
+    """
     if optimizer is None:
         return OptimizerFact(lr=lr)
     if isinstance(optimizer, str | type):
@@ -38,7 +41,20 @@ def optimizer_fact(optimizer: Any, lr: float | None) -> OptimizerFact:
         eps=float(eps) if isinstance(eps, int | float) else None,
         is_adaptive=kind in _ADAPTIVE,
         coupled_decay=decay if is_coupled else 0.0,
+        rates=tuple(_rates(optimizer, model, rate)) if group and model is not None else (),
     )
+
+
+def _rates(optimizer: Any, model: nn.Module, first: Any) -> Iterator[tuple[str, float]]:
+    """Rates that differ from the ``first``; when that was given by hand, all of them are scaled with it."""
+    rates = {id(each): group.get("lr", 0.0) for group in optimizer.param_groups for each in group["params"]}
+    own = optimizer.param_groups[0].get("lr")
+    if not isinstance(own, int | float) or not isinstance(first, int | float):
+        return
+    for name, parameter in model.named_parameters():
+        rate = float(rates.get(id(parameter), 0.0))
+        if rate != own:
+            yield name, rate * first / own if own else rate
 
 
 def optimizer_of(optimizer: Any, model: nn.Module, copies: Mapping[str, Tensor]) -> Any:

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from stepzero.core.trace import UNREGISTERED
 from stepzero.measure import slope
 from stepzero.measure.sampling import ACTIVATION_ROWS, ROWS, Plan, plan_of, rows_of
-from stepzero.probe import settings, tree, units, views
+from stepzero.probe import settings, targets, tree, units, views
 from stepzero.probe.nodes import Node, Record, View
 from stepzero.probe.restore import Guard
 from stepzero.probe.rewrites import Rewrites
@@ -63,6 +63,7 @@ class Recorder(TorchFunctionMode):
         self._largest: dict[Any, float] = {}
         self._kept: list[Tensor] = []
         self._dropped = 0.0
+        self._outside: Tensor | None = None
         self._weighed: tuple[Tensor | None, Measured | None] = (None, None)
         # Tensors that outlive the pass carry no mark: where they came from is kept here, by identity.
         for tensor in tree.lasting(modules):
@@ -187,7 +188,8 @@ class Recorder(TorchFunctionMode):
             flatness = self._flatness(func, spec, args, kwargs)
         shapes = {} if from_input else {id(operand): shape_of(operand) for operand, node in known if node.views}
         source = _source(known)
-        result = func(*args, **kwargs)
+        call, self._outside = targets.within(spec.name, args, kwargs) if spec.kind == "loss" else ((args, kwargs), None)
+        result = func(*call[0], **call[1])
         if spec.kind == "dropout" and not spec.is_inplace and any(result is operand for operand in operands):
             result = result.view_as(result)  # turned off it returns its input, and would leave no trace
         outputs = [result] if isinstance(result, Tensor) else flat_tensors([result])
@@ -236,9 +238,14 @@ class Recorder(TorchFunctionMode):
                 record.scalars["value"] = first.detach()
             if spec.kind == "loss":
                 settings.read_loss(record, spec, args, kwargs)
+                targets.read(record, args, kwargs, [(each, self._is_result(node)) for each, node in known])
+                record.scalars.update({} if self._outside is None else {"num_outside": self._outside})
         elif spec.kind in _MEASURED and spec.name not in _PARTIAL and self._is_worth_measuring(record):
             settings.read_sharpness(record, spec, args, kwargs)
             self._measure(record, first, flatness)
+
+    def _is_result(self, node: Node) -> bool:
+        return node.index is None or self.records[node.index].name != "input"
 
     def _new(self, spec: Spec, tensor: Tensor, inputs: list[int], *, from_input: bool) -> Record:
         module, call = self.stack[-1]

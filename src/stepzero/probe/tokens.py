@@ -5,13 +5,19 @@ Shapes: R rows, N numbers a row.
 
 from collections.abc import Iterable
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from stepzero.core.trace import Operation, ParameterUse
 from stepzero.measure.redundancy import twin_groups
 
 _LARGEST = 1 << 20
 """Numbers; larger tables are looked up, not read whole."""
+TOLD = 8
+"""Rows of a looked-up table that are named."""
+_COLUMNS = 4
+"""Numbers of a row that are compared first: random ones that share four share all."""
+_PLAIN = (Tensor, nn.Parameter)
 _WEIGHTS = frozenset(["weight", "recurrent"])
 
 
@@ -22,6 +28,16 @@ def weight_names(operations: Iterable[Operation]) -> set[str]:
         for operation in operations
         for use in operation.uses
         if not use.is_derived and (use.slot in _WEIGHTS or (use.slot == "table" and operation.kind == "weighted"))
+    }
+
+
+def table_names(operations: Iterable[Operation]) -> set[str]:
+    """Parameters that an index is looked up in, as they stand."""
+    return {
+        use.parameter
+        for operation in operations
+        for use in operation.uses
+        if use.slot == "table" and operation.kind == "weighted" and not use.is_derived
     }
 
 
@@ -41,3 +57,23 @@ def equal_rows(tensor: Tensor) -> list[list[int]]:
     if not is_table or not tensor.is_floating_point() or tensor.is_meta:
         return []
     return twin_groups(rows_of(tensor))
+
+
+def equal_table_rows(table: Tensor) -> tuple[int, ...]:
+    """Rows of a table [R, N] that are not zero and equal another one; a table of one number a row says nothing.
+
+    Of a large table four columns are read, and whole rows only where these agree.
+    """
+    if table.dim() != 2 or table.shape[1] < _COLUMNS or not table.is_floating_point() or type(table) not in _PLAIN:
+        return ()
+    few = table.detach()[:, :_COLUMNS].double()
+    keys = few @ torch.arange(1, _COLUMNS + 1, dtype=torch.float64, device=few.device).sqrt()
+    values, order = keys.sort()
+    twice = torch.zeros_like(values, dtype=torch.bool)
+    same = values[1:] == values[:-1]
+    twice[1:] |= same
+    twice[:-1] |= same
+    rows = order[twice & (values != 0)].sort().values[: _LARGEST // table.shape[1]]
+    if not len(rows):
+        return ()
+    return tuple(sorted(int(rows[place]) for group in twin_groups(table.detach()[rows]) for place in group[1:]))

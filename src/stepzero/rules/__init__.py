@@ -1,12 +1,16 @@
 """Judges: pure functions from (Trace, Limits) to Findings. One folder a family, one file a rule, listed here."""
 
 from stepzero.core.rule import Rule
+from stepzero.rules.batch.label_out_of_range import label_out_of_range
 from stepzero.rules.batch.raw_input import raw_input
 from stepzero.rules.batch.skipped_module import skipped_module
 from stepzero.rules.bias.bias_behind_dead_units import bias_behind_dead_units
 from stepzero.rules.bias.dominant_bias import dominant_bias
+from stepzero.rules.bias.embedding_scale_mismatch import embedding_scale_mismatch
+from stepzero.rules.bias.equal_token_rows import equal_token_rows
 from stepzero.rules.bias.live_padding_row import live_padding_row
 from stepzero.rules.bias.redundant_parameter import redundant_parameter
+from stepzero.rules.bias.short_memory_gate import short_memory_gate
 from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dimensional_relu
 from stepzero.rules.distributed.identical_shards import identical_shards
 from stepzero.rules.gradient.cut_gradient import cut_gradient
@@ -16,6 +20,7 @@ from stepzero.rules.gradient.slow_wake_up import slow_wake_up
 from stepzero.rules.gradient.stuck_parameter import stuck_parameter
 from stepzero.rules.gradient.unbalanced_updates import unbalanced_updates
 from stepzero.rules.gradient.unused_parameter import unused_parameter
+from stepzero.rules.gradient.update_out_of_band import update_out_of_band
 from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
@@ -35,6 +40,7 @@ from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.sharp_attention import sharp_attention
 from stepzero.rules.signal.signal_drift import signal_drift
 from stepzero.rules.signal.slow_periodic_features import slow_periodic_features
+from stepzero.rules.signal.unusable_time_constants import unusable_time_constants
 from stepzero.rules.signal.wrong_fan import wrong_fan
 from stepzero.rules.structure.adapter_off_identity import adapter_off_identity
 from stepzero.rules.structure.closed_gate import closed_gate
@@ -73,6 +79,7 @@ ALL: tuple[Rule, ...] = (
     norm_off_identity,
     wrong_fan,
     narrow_deep_stack,
+    unusable_time_constants,
     slow_periodic_features,
     gradient_drift,
     stuck_parameter,
@@ -80,6 +87,7 @@ ALL: tuple[Rule, ...] = (
     slow_wake_up,
     unused_parameter,
     cut_gradient,
+    update_out_of_band,
     unbalanced_updates,
     loud_head,
     double_activation,
@@ -89,13 +97,17 @@ ALL: tuple[Rule, ...] = (
     dominant_bias,
     bias_behind_dead_units,
     redundant_parameter,
+    short_memory_gate,
+    embedding_scale_mismatch,
     live_padding_row,
     zero_bias_low_dimensional_relu,
+    equal_token_rows,
     dead_product,
     adapter_off_identity,
     closed_gate,
     identical_shards,
     raw_input,
+    label_out_of_range,
     skipped_module,
 )
 """Every rule, by code."""

@@ -8,7 +8,7 @@ from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Graph, Operation, TensorFact, Trace
 from stepzero.measure.activations import slope_through
 from stepzero.measure.biases import offsets
-from stepzero.measure.cells import Valve, valves
+from stepzero.measure.cells import Valve, sequence_length, valves
 from stepzero.measure.gates import is_elementwise_gate
 from stepzero.measure.uses import before, place_of
 
@@ -95,7 +95,7 @@ def closed_gate(trace: Trace, limits: Limits) -> Verdict:
             place = place_of(trace, operation)
             if _is_trained(place, facts):
                 found.setdefault(place, _of_activation(trace, operation, facts, limits))
-        for valve in valves(trace, operation, facts, _steps(trace, operation, calls)):
+        for valve in valves(trace, operation, facts, sequence_length(trace, operation, calls)):
             if valve.passes < limits.gate_closed and _is_trained((valve.parameter,), facts):
                 found.setdefault((valve.parameter, valve.gate), _of_cell(operation, valve, limits))
     yield from found.values()
@@ -113,16 +113,6 @@ def _is_shut(graph: Graph, operation: Operation, limits: Limits) -> bool:
 
 def _is_trained(place: tuple[str, ...], facts: dict[str, TensorFact]) -> bool:
     return any(facts[name].requires_grad for name in place if name in facts)
-
-
-def _steps(trace: Trace, operation: Operation, calls: Counter[str]) -> int:
-    """Length of the sequence: of the axis that is not the batch, or how often a single cell is called."""
-    if operation.name.endswith("_cell"):
-        return max((calls[use.parameter] for use in operation.uses), default=1)
-    lengths = list(operation.shape[:-1])
-    if len(lengths) > 1 and trace.batch_size in lengths:
-        lengths.remove(trace.batch_size)
-    return max(lengths, default=1)
 
 
 def _of_activation(trace: Trace, operation: Operation, facts: dict[str, TensorFact], limits: Limits) -> Finding:
