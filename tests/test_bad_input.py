@@ -70,7 +70,7 @@ TABLE: dict[str, Refused | Raised | Reported] = {
     "unknown_loss": Refused(LossError, "known: bce", "'cross_entropi'", "did you mean 'cross_entropy'?"),
     "loss_of_no_kind": Refused(TargetError, "a callable or a name", "got int", "pass a function"),
     "raising_loss": Raised(KeyError, "in the loss"),
-    "loss_of_classes": Raised(IndexError, "in the loss"),
+    "loss_of_classes": Reported(1, "SZ902"),
     "detached_loss": Reported(3, "no derivative leads from the loss to a trainable parameter"),
     "integer_output": Refused(LossError, OUTPUT, "got int64 tensor", "differentiable output"),
     "no_output": Refused(LossError, OUTPUT, "got NoneType", "differentiable output"),

@@ -39,7 +39,7 @@ def example(rule: Rule, heading: str) -> dict[str, object]:
 def findings(rule: Rule, heading: str) -> tuple[list[stepzero.Finding], dict[str, object]]:
     """Check the example as a factory, without the noise of the other rules."""
     names = example(rule, heading)
-    report = stepzero.check(names["build"], select=[rule.code])
+    report = stepzero.check(names["build"], select=[rule.code], optimizer=names.get("optimizer"))
     assert not [item for item in report.coverage.incomplete if "crashed" in item.why], report.coverage.incomplete
     return [finding for finding in report.findings if finding.code == rule.code], names
 
@@ -77,7 +77,7 @@ def test_good_is_silent(rule):
 @every_rule
 def test_bad_is_still_found_among_all_rules(rule):
     names = example(rule, "Bad")
-    report = stepzero.check(names["build"])
+    report = stepzero.check(names["build"], optimizer=names.get("optimizer"))
     assert rule.code in {finding.code for finding in report.findings}
 
 

@@ -97,6 +97,8 @@ class Limits:
     gradient_reference_lr: float = limit(
         1e-2, unit="learning rate", source="SGD at 1e-2 when no optimizer is given (0.2)"
     )
+    epsilon_factor: float = limit(10.0, unit="of epsilon", source="below, a tenth of the step is lost; SZ409")
+    epsilon_share: float = limit(0.5, unit="share of slices", source="catalogue SZ409")
     pace_range: float = limit(1e3, unit="ratio of relative updates", source="catalogue SZ408; Kraehenbuehl 2016")
     pace_scale: float = limit(
         10.0, unit="of the law", source="two decades of the pace; initialisers in use lie within 4 (SZ408)"
@@ -124,6 +126,11 @@ class Limits:
     )
     growth_error: float = limit(1e3, unit="ratio", source="three decades with gradient evidence (SZ308)")
     growth_gradient: float = limit(100.0, unit="ratio", source="the gradient grows back by two decades (SZ308)")
+    factor_blocks: float = limit(
+        6, unit="branches", source="below, the factor is near ratios that fans bring about, 1/2 at four of them (SZ317)"
+    )
+    factor_margin: float = limit(0.02, unit="relative half width", source="beside the error of the sample (SZ317)")
+    factor_share: float = limit(0.4, unit="of the last weights", source="half of them, less one or two (SZ317)")
     norm_gain: float = limit(
         2.0, unit="factor away from 1", source="gains spread around 1 stay inside; N(0, 0.02) does not (SZ310)"
     )
@@ -162,6 +169,13 @@ class Limits:
     loud_error_gradient: float = limit(
         10.0, unit="of what the head's law sends back", source="gradient into the backbone, catalogue SZ501"
     )
+    base_rate: float = limit(0.05, unit="share of positives", source="catalogue SZ503")
+    base_rate_logits: float = limit(2.0, unit="logits", source="a factor 7 in the odds; catalogue SZ503")
+    regression_offset: float = limit(3.0, unit="deviations of the targets", source="catalogue SZ504")
+    regression_spread: float = limit(3.0, unit="deviations of the targets", source="catalogue SZ504")
+    regression_loss: float = limit(
+        3.0, unit="variances of the targets", source="a head at its law costs 2, at He's 3; catalogue SZ504"
+    )
     loud_lawful_gradient: float = limit(
         2.0,
         unit="of what the head's law sends back",
@@ -198,6 +212,15 @@ class Limits:
         unit="cosine x sqrt(units)",
         source="a drawn pair has deviation 1, and 1 % of those of rank 1 are below; a split one is rounding (SZ702)",
     )
+    sibling_factor: float = limit(2.0, unit="factor of the median", source="catalogue SZ706")
+    sibling_band: float = limit(
+        1.3, unit="factor of the median", source="a ramp with one member beyond 2 has others beyond 1.3 (SZ706)"
+    )
+    sibling_blocks: float = limit(5, unit="blocks", source="a majority, and two ends that may differ (SZ706)")
+    sibling_share: float = limit(0.25, unit="share of blocks", source="more are a pattern of their own (SZ706)")
+    sibling_errors: float = limit(4.0, unit="standard errors", source="of a deviation, 6e-5 a block (SZ706)")
+    identity_blocks: float = limit(4, unit="branches", source="two of three are no scheme (SZ707)")
+    identity_share: float = limit(0.5, unit="share of branches", source="most siblings; catalogue SZ707")
     gate_closed: float = limit(
         1e-2, unit="share let through", source="catalogue; a gate biased to -3 on purpose lets 0.05 through (SZ703)"
     )

@@ -15,6 +15,7 @@ from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dim
 from stepzero.rules.distributed.identical_shards import identical_shards
 from stepzero.rules.gradient.cut_gradient import cut_gradient
 from stepzero.rules.gradient.delayed_parameter import delayed_parameter
+from stepzero.rules.gradient.epsilon_floor import epsilon_floor
 from stepzero.rules.gradient.gradient_drift import gradient_drift
 from stepzero.rules.gradient.slow_wake_up import slow_wake_up
 from stepzero.rules.gradient.stuck_parameter import stuck_parameter
@@ -28,10 +29,13 @@ from stepzero.rules.memory.unwritten_memory import unwritten_memory
 from stepzero.rules.memory.write_without_effect import write_without_effect
 from stepzero.rules.output.constant_output import constant_output
 from stepzero.rules.output.double_activation import double_activation
+from stepzero.rules.output.head_ignores_base_rate import head_ignores_base_rate
 from stepzero.rules.output.input_independent_output import input_independent_output
 from stepzero.rules.output.loud_head import loud_head
 from stepzero.rules.output.non_finite_loss import non_finite_loss
+from stepzero.rules.output.off_target_regression import off_target_regression
 from stepzero.rules.signal.dead_units import dead_units
+from stepzero.rules.signal.misplaced_residual_scale import misplaced_residual_scale
 from stepzero.rules.signal.narrow_deep_stack import narrow_deep_stack
 from stepzero.rules.signal.norm_off_identity import norm_off_identity
 from stepzero.rules.signal.off_law_scale import off_law_scale
@@ -43,8 +47,10 @@ from stepzero.rules.signal.slow_periodic_features import slow_periodic_features
 from stepzero.rules.signal.unusable_time_constants import unusable_time_constants
 from stepzero.rules.signal.wrong_fan import wrong_fan
 from stepzero.rules.structure.adapter_off_identity import adapter_off_identity
+from stepzero.rules.structure.broken_identity_start import broken_identity_start
 from stepzero.rules.structure.closed_gate import closed_gate
 from stepzero.rules.structure.dead_product import dead_product
+from stepzero.rules.structure.inconsistent_siblings import inconsistent_siblings
 from stepzero.rules.symmetry.constant_weight import constant_weight
 from stepzero.rules.symmetry.equal_rows import equal_rows
 from stepzero.rules.symmetry.identical_heads import identical_heads
@@ -79,6 +85,7 @@ ALL: tuple[Rule, ...] = (
     norm_off_identity,
     wrong_fan,
     narrow_deep_stack,
+    misplaced_residual_scale,
     unusable_time_constants,
     slow_periodic_features,
     gradient_drift,
@@ -89,7 +96,10 @@ ALL: tuple[Rule, ...] = (
     cut_gradient,
     update_out_of_band,
     unbalanced_updates,
+    epsilon_floor,
     loud_head,
+    head_ignores_base_rate,
+    off_target_regression,
     double_activation,
     constant_output,
     input_independent_output,
@@ -105,6 +115,8 @@ ALL: tuple[Rule, ...] = (
     dead_product,
     adapter_off_identity,
     closed_gate,
+    inconsistent_siblings,
+    broken_identity_start,
     identical_shards,
     raw_input,
     label_out_of_range,
