@@ -19,6 +19,7 @@ TESTED_BY: dict[str, str] = {
     "__init__.py": "tests/test_public_door.py",
     "__main__.py": "tests/cli/test_main.py",
     "cli/__init__.py": "tests/cli/test_main.py",
+    "lab/__init__.py": "tests/lab/test_running.py",
     "lab/studies/__init__.py": "tests/lab/studies/test_studies.py",
     "rules/*/*": "tests/rules/test_contract.py",
     "schemes/__init__.py": "tests/schemes/test_fills.py",

@@ -1,45 +1,10 @@
-"""The benchmark of starts: stacked training is training, divergence and the bars are what they say."""
+"""The benchmark of starts: rows are chosen by words, and the bars are what they say."""
 
-import copy
-import math
 from typing import Any
 
 import pytest
-import torch
 
 from benchmarks import starts
-from benchmarks.small import fleet, nets, tasks, training
-
-
-@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_a_stacked_network_trains_as_it_would_alone(optimizer: str) -> None:
-    torch.manual_seed(0)
-    models = [nets.plain(8, 2, "tanh") for _ in range(2)]
-    task, rates, seeds = tasks.get("digits"), (0.01, 0.02), (3, 4)
-    together = fleet.train(models, task, optimizer, rates, seeds, steps=10)
-    alone = [
-        training.train(copy.deepcopy(model), task, optimizer, rate, seed=seed, steps=10)
-        for model, rate, seed in zip(models, rates, seeds, strict=True)
-    ]
-    assert together == pytest.approx(alone, rel=1e-4)
-
-
-def test_a_network_that_blows_up_is_infinite_and_leaves_the_others_alone() -> None:
-    torch.manual_seed(0)
-    models = [nets.plain(8, 2, "relu") for _ in range(2)]
-    losses = fleet.train(models, tasks.get("digits"), "momentum", (0.01, 1e30), (0, 0), steps=10)
-    assert math.isfinite(losses[0])
-    assert math.isinf(losses[1])
-
-
-def test_recurrent_networks_are_trained_one_by_one_from_where_they_start() -> None:
-    torch.manual_seed(0)
-    row = starts.ROWS["GRU"]
-    model = row.build()
-    before = copy.deepcopy(model)
-    losses = starts._trained(row, [model], 3)
-    alone = training.train(before, tasks.get(row.task), "adam", row.rates[-1], seed=0, steps=3)
-    assert losses[-1] == [pytest.approx(alone)]
 
 
 def test_auto_is_best_within_the_standard_error_of_the_best() -> None:
@@ -54,6 +19,13 @@ def test_auto_is_best_within_the_standard_error_of_the_best() -> None:
     assert not starts.is_best(row)
     row["auto"]["loss"] = None
     assert not starts.is_best(row)
+
+
+def test_a_part_of_a_name_ends_where_a_word_does() -> None:
+    assert starts.chosen_rows("ReLU 5") == ["MLP ReLU 5"]
+    assert starts.chosen_rows("tanh 50,post") == ["MLP tanh 50", "transformer, post-norm"]
+    assert starts.chosen_rows("nothing") == []
+    assert starts.chosen_rows("") == list(starts.ROWS)
 
 
 def test_short_mode_runs_every_method(capsys: pytest.CaptureFixture[str]) -> None:

@@ -331,3 +331,12 @@ def test_the_short_run_writes_every_table(tmp_path, capsys) -> None:
     printed = capsys.readouterr().out
     for word in ("theorems", "foretold", "plant", "verdict", "twins (0, 1) of 7 stay"):
         assert word in printed
+
+
+def test_lumped_units_that_a_norm_makes_unstable_are_still_told() -> None:
+    """Behind norms over a few lumps rounding grows ten-thousandfold a step; the plant is seen all the same."""
+    member = case(9027)
+    assert member.kind == "lumped"
+    verdict = judge(member)
+    assert {verdict.level(group) for group in member.planted} == {"lumped"}
+    assert {verdict.level(group) for group in member.drawn} == {"no block"}

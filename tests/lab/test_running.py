@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import pytest
 
 from stepzero import lab
@@ -63,3 +66,18 @@ def test_an_unknown_engine_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"'locl'.*did you mean 'local'"):
         lab.run(GRID, engine="locl", store=tmp_path / "a")
     assert not (tmp_path / "a").exists()
+
+
+def test_what_is_stored_is_shown_without_torch(tmp_path):
+    lab.run(GRID, store=tmp_path / "a", workers=0)
+    code = (
+        "import sys; from stepzero.cli import main\n"
+        f"assert main(['lab', 'show', '1', '--store', {str(tmp_path / 'a')!r}], standalone_mode=False) == 0\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_a_name_the_lab_lacks_is_told_with_those_it_has():
+    with pytest.raises(AttributeError, match="no attribute 'rnu'; it has: Grid"):
+        _ = lab.rnu

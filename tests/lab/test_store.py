@@ -28,7 +28,7 @@ def test_what_is_stored_comes_back(store):
     assert [row["loss"] for row in store.points(run)] == [point.loss for each in outcomes for point in each.points]
     widths = [seen.effective_width for each in outcomes for point in each.points for seen in point.layers]
     assert [row["effective_width"] for row in store.layers(run)] == widths
-    assert store.run(run)[1] == GRID
+    assert store.grid(run) == GRID
     assert [(each.name, each.total, each.done) for each in store.runs()] == [("mine", 3, 3)]
 
 

@@ -146,3 +146,13 @@ def test_sums_of_gradients_are_missing_only_where_both_are():
     assert total["a"].tolist() == [3.0, 3.0]
     assert (total["b"] is two, total["c"] is one, total["d"]) == (True, True, None)
     assert steps.summed({}, {"a": one})["a"] is one
+
+
+def test_a_nudge_is_one_rounding_of_every_number():
+    made = Replica(subject_of(stack(6, 8, 3), X, square))
+    nudged = steps.nudged(made)
+    for name in made.parameters:
+        start = made.start_of(name)
+        apart = ((nudged[name] - start) / start).abs()
+        assert bool((apart[start != 0] > 0).all())
+        assert float(apart[start != 0].max()) <= 2 * torch.finfo(torch.float64).eps

@@ -9,16 +9,16 @@ from torch import nn
 import stepzero as sz
 from stepzero import schemes
 from stepzero.measure.gain import activation_gain
-from stepzero.repair import chains
+from stepzero.repair import chains, planning
 
 X = torch.randn(128, 64, generator=torch.Generator().manual_seed(0))
 
 
-def chain(activation: type[nn.Module], layers: int) -> nn.Sequential:
+def chain(activation: type[nn.Module], layers: int, width: int = 64, classes: int = 4) -> nn.Sequential:
     made: list[nn.Module] = []
-    for _ in range(layers - 1):
-        made += [nn.Linear(64, 64), activation()]
-    return nn.Sequential(*made, nn.Linear(64, 4))
+    for fan_in in (64, *[width] * (layers - 2)):
+        made += [nn.Linear(fan_in, width), activation()]
+    return nn.Sequential(*made, nn.Linear(width, classes))
 
 
 @pytest.mark.parametrize("layers", [4, 20, 200])
@@ -38,6 +38,42 @@ def test_deeper_chains_of_tanh_get_smaller_signals() -> None:
     assert sizes[0] == 1.0
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] >= 0.25
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu", "silu"])
+@pytest.mark.parametrize("square", [0.1, 0.3, 0.6])
+def test_a_quiet_signal_lets_the_head_keep_both_directions(activation: str, square: float) -> None:
+    """n w^2 E phi^2 = s^2 and C w^2 E phi'^2 = 1 with one w: here n = 1, s^2 C = ``square``."""
+    std = chains.quiet_std(activation, square)
+    forward, backward = (activation_gain(activation, mode=mode, square=std**2) for mode in ("in", "out"))
+    variance = backward**2
+    assert variance / forward**2 == pytest.approx(square, rel=1e-4)
+
+
+def test_the_signal_of_relu_is_quiet_by_the_closed_form_and_never_loud() -> None:
+    assert chains.quiet_std("relu", 0.25) == pytest.approx(0.5, rel=1e-4)
+    assert chains.quiet_std("relu", 4.0) == 1.0
+    assert chains.quiet_std("relu", 1e-6) == pytest.approx(0.25, rel=1e-4)
+
+
+def test_only_rectifiers_in_front_of_a_head_are_quiet() -> None:
+    before_head = chains.Chain(6, features=64.0, outputs=4.0)
+    assert before_head.std("relu", 0.9) == pytest.approx(0.25, rel=1e-4)
+    assert before_head.std("tanh", 0.9) == chains.steady_std("tanh", 6)
+    assert chains.Chain(6).std("relu", 0.9) == 1.0
+
+
+@pytest.mark.parametrize(("width", "classes"), [(64, 10), (32, 8)])
+def test_the_head_of_a_drawn_chain_keeps_the_size_of_the_gradient(width: int, classes: int) -> None:
+    """Rms of the gradient at the last pre-activation is that at the logits, within what finite width does."""
+    ratios = []
+    for seed in range(8):
+        model = chain(nn.ReLU, 5, width, classes)
+        sz.init_(model, X, seed=seed)
+        weight = model[-1].weight.detach()
+        ratios.append(float((weight.square().sum(0) / 2).mean()))  # C w^2 E phi'^2
+        assert float(model(X).detach().std()) == pytest.approx(planning.HEAD_STD, rel=1e-2)
+    assert sum(ratios) / len(ratios) == pytest.approx(1.0, rel=0.35)
 
 
 def test_what_is_no_activation_keeps_one() -> None:

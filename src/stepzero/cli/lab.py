@@ -90,7 +90,7 @@ def resume(*, run: int, engine: str | None, workers: int | None, store: Path | N
 @_STORE
 def listed(*, store: Path | None) -> int:
     """List all runs."""
-    from stepzero.lab.store import Store  # noqa: PLC0415 - imports torch
+    from stepzero.lab.store import Store  # noqa: PLC0415 - with the rest of the lab
 
     opened = Store(store)
     lines = [
@@ -118,14 +118,14 @@ def show(*, run: int, store: Path | None) -> int:
 @_STORE
 def export(*, run: int, path: Path, what: str, store: Path | None) -> int:
     """Write a run as .csv or .parquet."""
-    from stepzero.lab.export import export as exported  # noqa: PLC0415 - imports torch
+    from stepzero.lab.export import export as exported  # noqa: PLC0415 - as above
 
     exported(_networks(run, store, what), path)
     return 0
 
 
 def _networks(run: int, store: Path | None, what: str = "networks") -> list[dict[str, Any]]:
-    from stepzero.lab.store import Store  # noqa: PLC0415 - imports torch
+    from stepzero.lab.store import Store  # noqa: PLC0415 - with the rest of the lab
 
     opened = Store(store)
     try:
@@ -181,7 +181,7 @@ def _told() -> "Callable[[Progress], None]":
 
 
 def _show(networks: list[dict[str, Any]]) -> None:
-    from stepzero.lab import summary  # noqa: PLC0415 - imports torch
+    from stepzero.lab import summary  # noqa: PLC0415 - as above
 
     found = summary.rows(networks)
     names = summary.varying(found)

@@ -98,7 +98,7 @@ def resume(
     """Train what run ``number`` still lacks."""
     opened = Store(store)
     try:
-        before, grid = opened.run(number)
+        before, grid = opened.run(number), opened.grid(number)
         _check(engine or before.engine)
         return _carried_out(opened, number, grid, engine or before.engine, workers, progress)
     finally:
@@ -117,7 +117,9 @@ def _carried_out(
     known = store.known(number)
     wanted = [each for each in grid.networks() if each.key not in known]
     begun, done = time.monotonic(), 0
-    for outcomes in ENGINES[engine](batches(wanted), workers=local.cores() if workers is None else workers):
+    parts = list(batches(wanted))
+    most = local.cores() if workers is None else workers
+    for outcomes in ENGINES[engine](parts, workers=min(most, len(parts))):
         store.add(outcomes)
         done += len(outcomes)
         if progress is not None:

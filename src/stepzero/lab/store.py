@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stepzero.core.errors import ConfigError
 from stepzero.lab import places
 from stepzero.lab.grid import Grid, Network
-from stepzero.lab.train import Outcome
+
+if TYPE_CHECKING:
+    from stepzero.lab.train import Outcome
 
 AXES = tuple(name for name in Network.__dataclass_fields__ if name != "measure")
 """Columns that say what a network was."""
@@ -93,13 +95,13 @@ class Store:
             )
         return run
 
-    def add(self, outcomes: Iterable[Outcome]) -> None:
+    def add(self, outcomes: "Iterable[Outcome]") -> None:
         """Commit what became of a batch; what is there already stays."""
         with self._transaction() as file:
             for each in outcomes:
                 self._add(file, each)
 
-    def _add(self, file: sqlite3.Connection, outcome: Outcome) -> None:
+    def _add(self, file: sqlite3.Connection, outcome: "Outcome") -> None:
         key, last = outcome.network.key, outcome.points[-1]
         values = asdict(outcome.network)
         row = [key, *(values[name] for name in AXES), last.loss, last.accuracy, outcome.stopped]
@@ -125,8 +127,13 @@ class Store:
         )
         return [Run(*row) for row in found]
 
-    def run(self, number: int) -> tuple[Run, Grid]:
-        """A run and what it asked for.
+    def grid(self, number: int) -> Grid:
+        """What a run asked for; reading it needs torch."""
+        (text,) = self._file.execute("select grid from runs where id = ?", (number,)).fetchone()
+        return Grid.parse(text)
+
+    def run(self, number: int) -> Run:
+        """A run.
 
         Raises:
             ValueError: there is none of that number.
@@ -135,8 +142,7 @@ class Store:
         if number not in runs:
             known = ", ".join(map(str, runs)) or "none yet"
             raise ConfigError(f"no run has the number {number}; there are: {known}")
-        (text,) = self._file.execute("select grid from runs where id = ?", (number,)).fetchone()
-        return runs[number], Grid.parse(text)
+        return runs[number]
 
     def networks(self, run: int) -> list[dict[str, Any]]:
         """One mapping a trained network of a run, in the order the run asked for them."""

@@ -41,6 +41,16 @@ def _moving(gradients: Gradients) -> dict[str, tuple[Tensor, float]]:
     return {name: (each, sizes[name]) for name, each in present.items() if sizes[name] > floor}
 
 
+def nudged(replica: Replica) -> dict[str, Tensor]:
+    """The start with every number one rounding up or down."""
+    generator, found = torch.Generator().manual_seed(0x1E), {}
+    for name in replica.parameters:
+        start = replica.start_of(name)
+        signs = torch.randint(0, 2, start.shape, generator=generator).to(start.device, start.dtype) * 2 - 1
+        found[name] = start * (1 + signs * torch.finfo(start.dtype).eps)
+    return found
+
+
 def along(replica: Replica, gradients: Gradients) -> None:
     """As `plain`, for gradients that are known to be signal however small they are."""
     with torch.no_grad():

@@ -11,6 +11,7 @@ from stepzero.core.plan import Entry
 from stepzero.measure.gain import gain_of
 from stepzero.probe import tree
 from stepzero.probe.layouts import packed_fans, weight_fans
+from stepzero.repair import gates
 
 _Norms = (
     nn.modules.batchnorm._NormBase,  # noqa: SLF001 - the public classes of this family have no public parent
@@ -100,7 +101,7 @@ def _activation(module: nn.Module) -> float | None:
 
 
 def _drawn(fan: tuple[float, float], gain: float, why: str, role: str = "weight", blocks: int = 1) -> Entry:
-    scheme = "orthogonal" if role == "recurrent" else "lecun" if gain == 1.0 else "he"
+    scheme = "orthogonal" if role == "recurrent" else "lecun" if gain <= 1.0 else "he"
     return Entry("", "drawn", role, why, scheme, "", fan[0], fan[1], gain, gain / math.sqrt(fan[0]), blocks=blocks)
 
 
@@ -134,18 +135,19 @@ def _laws(module: nn.Module, fed: tuple[float, str]) -> Iterator[tuple[str, Entr
 
 
 def _recurrent(module: nn.Module) -> Iterator[tuple[str, Entry]]:
-    is_lstm = "LSTM" in type(module).__name__
     matrices = packed_fans(module)
+    blocks = max((each[2] for each in matrices.values()), default=1)
+    state = next((each[0] for name, each in matrices.items() if "_hh" in name), 0.0)
     for name, tensor in module.named_parameters(recurse=False):
         if name in matrices:
-            fan_in, fan_out, blocks = matrices[name]
+            fan_in, fan_out, gate_count = matrices[name]
             role = "recurrent" if "_hh" in name else "weight"
-            yield name, _drawn((fan_in, fan_out), 1.0, "gate by gate", role, blocks)
-            continue
-        size = len(tensor) // 4
-        opens = is_lstm and "_ih" in name
-        why = "the forget gate starts open" if opens else "it adds to the other bias"
-        yield name, Entry("", "set", "bias", why, value=0.0, values=((size, 2 * size, 1.0),) if opens else ())
+            gain = gates.share(fan_in, state) if "_ih" in name else 1.0
+            yield name, _drawn((fan_in, fan_out), gain, "gate by gate", role, gate_count)
+        elif "_ih" in name and (opened := gates.opened(type(module).__name__, len(tensor) // blocks)):
+            yield name, Entry("", "set", "bias", opened.why, source=opened.source, value=0.0, values=opened.values)
+        else:
+            yield name, Entry("", "set", "bias", "it adds to the other bias", value=0.0)
 
 
 def _attention(module: nn.MultiheadAttention) -> Iterator[tuple[str, Entry]]:
