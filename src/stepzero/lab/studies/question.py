@@ -5,6 +5,7 @@ Weights and biases are each zero, constant or random, in networks of one to six 
 
 import statistics
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from stepzero.lab.grid import Grid
@@ -118,16 +119,7 @@ def _facts(cells: Cells) -> dict[str, Any]:
 
 def page(answer: Answer) -> str:
     """The page."""
-    settings, facts = answer.settings, answer.facts
-
-    def share(law: str, biases: str, activation: str, optimizer: str, depth: int) -> str:
-        return f"{100 * facts[f'{law}/{biases} {activation} {optimizer}'][depth - 1]:.0f} %"
-
-    def deepest(law: str, biases: str, activation: str, optimizer: str) -> str:
-        done = [depth for depth, part in zip(DEPTHS, facts[f"{law}/{biases} {activation} {optimizer}"], strict=True)
-                if part >= 0.5]  # fmt: skip
-        return f"at depth {', '.join(map(str, done))}" if done else "at no depth"
-
+    settings, share = answer.settings, partial(_share, answer.facts)
     return paragraphs(
         "# Why may biases start at zero and weights not? And why not the opposite?",
         "<!-- Written by `python -m tools.answers` from docs/answers/data/question.json; do not edit. -->",
@@ -137,6 +129,24 @@ def page(answer: Answer) -> str:
         f"{settings['deviation']}²), random weights with the variance that keeps the signal, gradient descent at rate "
         f"{settings['rates']['sgd']} and Adam at {settings['rates']['adam']}. A network has learned when its accuracy "
         f"is at least {settings['learned']:.0%}.",
+        _copies(answer),
+        _opposite(answer),
+        "## Who learned",
+        "Cells: networks that learned, of those trained. Width: units of the narrowest hidden layer that can be told "
+        "apart after training (median).",
+        *(f"### {name}\n\n{table.markdown()}" for name, table in answer.tables.items()),
+        "## Limits",
+        "One task, one width, one learning rate for each optimizer. Where random weights with zero biases fail as "
+        "well, a failure says nothing about zeros; of the sigmoid networks with that start "
+        f"{share('random', 'zero', 'sigmoid', 'sgd', 6)} learn at depth 6 under gradient descent and "
+        f"{share('random', 'zero', 'sigmoid', 'adam', 6)} under Adam. Two units count as one when they agree to a "
+        "millionth of the layer's largest.",
+    )
+
+
+def _copies(answer: Answer) -> str:
+    settings, facts, share = answer.settings, answer.facts, partial(_share, answer.facts)
+    return paragraphs(
         "## What must differ is the unit, and one difference is enough",
         "A unit is its row of weights, its bias and its column in the layer above. Units of one layer for which all "
         "three are equal respond alike, receive equal gradients, and stay copies of one another at every step. Random "
@@ -149,6 +159,12 @@ def page(answer: Answer) -> str:
         f"{facts['constant/zero tanh sgd width'][0]} out of {settings['width']} units after training (tanh, depth 1), "
         f"and {share('constant', 'zero', 'tanh', 'adam', 1)} of these networks learn under Adam. A row without "
         "randomness is one network, so its n is 1.",
+    )
+
+
+def _opposite(answer: Answer) -> str:
+    settings, facts, deepest = answer.settings, answer.facts, partial(_deepest, answer.facts)
+    return paragraphs(
         "## The opposite: zero weights, random biases",
         "Distinct biases do break the symmetry: with tanh the effective width is "
         f"{facts['zero/random tanh sgd width'][0]} of {settings['width']} at depth 1. What fails is the scale. Layers "
@@ -159,17 +175,19 @@ def page(answer: Answer) -> str:
         f"{deepest('zero', 'random', 'relu', 'sgd')} with ReLU and gradient descent and "
         f"{deepest('zero', 'random', 'relu', 'adam')} with ReLU and Adam. A ReLU unit with zero weights and a bias "
         "that is not positive is dead from the start.",
-        "## Who learned",
-        "Cells: networks that learned, of those trained. Width: units of the narrowest hidden layer that can be told "
-        "apart after training (median).",
-        *(f"### {name}\n\n{table.markdown()}" for name, table in answer.tables.items()),
-        "## Limits",
-        "One task, one width, one learning rate for each optimizer. Where random weights with zero biases fail as "
-        "well, a failure says nothing about zeros; of the sigmoid networks with that start "
-        f"{share('random', 'zero', 'sigmoid', 'sgd', 6)} learn at depth 6 under gradient descent and "
-        f"{share('random', 'zero', 'sigmoid', 'adam', 6)} under Adam. Two units count as one when they agree to a "
-        "millionth of the layer's largest.",
     )
+
+
+def _share(facts: Mapping[str, Any], law: str, biases: str, activation: str, optimizer: str, depth: int) -> str:
+    """Of the networks with this start, how many learned."""
+    return f"{100 * facts[f'{law}/{biases} {activation} {optimizer}'][depth - 1]:.0f} %"
+
+
+def _deepest(facts: Mapping[str, Any], law: str, biases: str, activation: str, optimizer: str) -> str:
+    """Depths at which at least half of them learned, in words."""
+    shares = facts[f"{law}/{biases} {activation} {optimizer}"]
+    done = [depth for depth, part in zip(DEPTHS, shares, strict=True) if part >= 0.5]
+    return f"at depth {', '.join(map(str, done))}" if done else "at no depth"
 
 
 STUDY = Study("question", "Weights and biases: zero, constant or random", run, page)
