@@ -123,6 +123,7 @@ def test_every_file_is_listed_once_and_by_code():
     codes = [rule.code for rule in rules.ALL]
     assert codes == sorted(set(codes))
     assert len({rule.name for rule in rules.ALL}) == len(rules.ALL)
+    assert rules.names() == {rule.code: rule.name for rule in rules.ALL}
 
 
 def test_rules_do_without_torch():
