@@ -67,7 +67,9 @@ HOMES = {
     "SZ801": "distributed.identical_shards",
     "SZ901": "batch.raw_input",
     "SZ902": "batch.label_out_of_range",
+    "SZ906": "batch.unused_suppression",
     "SZ907": "batch.skipped_module",
+    "SZ908": "batch.seed_dependent_verdict",
 }
 """Every rule by code: its family and file. The file is called like the rule, with underscores."""
 
