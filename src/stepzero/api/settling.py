@@ -34,7 +34,8 @@ def settle(observed: Trace, explained: Sequence[Finding], asked: Asked) -> Settl
     outcome = suppress(explained, suppressions, observed, (rule.code for rule in asked.counted))
     outcome = _without_known(outcome, as_loud(explained), asked)
     notes, crashed = _late("suppressions", replace(observed, suppressions=outcome.facts), asked)
-    return Settled((*as_loud(outcome.kept), *notes), tuple(sorted(outcome.suppressed, key=lambda each: _order(each.finding))), crashed)
+    hidden = sorted(outcome.suppressed, key=lambda each: _order(each.finding))
+    return Settled((*as_loud(outcome.kept), *notes), tuple(hidden), crashed)
 
 
 def _without_known(outcome: Outcome, loud: Sequence[Finding], asked: Asked) -> Outcome:
