@@ -171,7 +171,10 @@ def test_a_finding_carries_the_line_that_made_its_module() -> None:
     start = factory.__code__.co_firstlineno
     report = api.check(factory, select=["SZ901"])
     lines = {said.where[0]: said.source_line for said in report.findings}
-    assert lines == {"0.weight": f"tests/api/test_checking.py:{start + 1}", "2.weight": f"tests/api/test_checking.py:{start + 2}"}
+    assert lines == {
+        "0.weight": f"tests/api/test_checking.py:{start + 1}",
+        "2.weight": f"tests/api/test_checking.py:{start + 2}",
+    }
     assert {said.source_line for said in api.check(model(), X, select=["SZ901"]).findings} == {None}
 
 
@@ -185,7 +188,10 @@ def test_a_finding_about_a_parameter_that_was_replaced_carries_the_line_that_did
     start = factory.__code__.co_firstlineno
     report = api.check(factory, select=["SZ901"])
     lines = {said.where[0]: said.source_line for said in report.findings}
-    assert lines == {"0.weight": f"tests/api/test_checking.py:{start + 1}", "2.weight": f"tests/api/test_checking.py:{start + 2}"}
+    assert lines == {
+        "0.weight": f"tests/api/test_checking.py:{start + 1}",
+        "2.weight": f"tests/api/test_checking.py:{start + 2}",
+    }
 
 
 def test_coverage_counts_what_was_seen() -> None:

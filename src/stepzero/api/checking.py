@@ -33,7 +33,7 @@ from stepzero.probe.poison import poison
 from stepzero.probe.subject import Subject, subject_of
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
-from stepzero.rules.causes import candidates, explained
+from stepzero.rules.causes import candidates
 
 Progress = Callable[[str], None] | None
 
@@ -140,8 +140,7 @@ def examine(subject: Subject, asked: Asked, say: Callable[[str], None]) -> tuple
     say("judging")
     judged = _judged(observed, asked.chosen, asked.limits)
     vanished = _vanished(subject, observed, judged, asked.chosen, asked.limits)
-    told_apart = explained(observed, judged.findings, vanished)
-    settled = settle(observed, told_apart, asked)
+    settled = settle(observed, judged.findings, vanished, asked)
     judged = _counted(judged, asked)
     accepted = _accepted(observed, judged, asked.limits)
     return observed, _report(observed, judged, settled, asked, accepted)

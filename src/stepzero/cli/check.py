@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,7 +12,9 @@ from stepzero.cli import failures, output, request
 from stepzero.cli.deadline import OutOfTime, deadline
 from stepzero.cli.request import Request
 from stepzero.cli.showing import FORMATS, Shown, publish
-from stepzero.core.outcome import Coverage, NotChecked, Report
+
+if TYPE_CHECKING:
+    from stepzero.core.outcome import Report
 
 
 @click.command("check", epilog="TARGET is imported and run: check only code that you would run.")
@@ -57,7 +59,7 @@ def command(
     )
 
 
-def answered(asked: Request, check: Callable[[output.Progress], Report], answer: Callable[[Report], int]) -> int:
+def answered(asked: Request, check: Callable[[output.Progress], "Report"], answer: Callable[["Report"], int]) -> int:
     """Check, and answer also when time runs out; the exit code."""
     progress = output.Progress()
 
@@ -78,8 +80,10 @@ def answered(asked: Request, check: Callable[[output.Progress], Report], answer:
     return answer(report)
 
 
-def _out_of_time(asked: Request, stage: str) -> Report:
+def _out_of_time(asked: Request, stage: str) -> "Report":
     """The report of a check that did not finish: nothing was judged."""
+    from stepzero.core.outcome import Coverage, NotChecked, Report  # noqa: PLC0415 - --help does not need it
+
     why = f"out of time after {asked.timeout:g} s while {stage}; raise --timeout, or check a smaller batch"
     coverage = Coverage(incomplete=(NotChecked("everything", why),))
     return Report(asked.target, (), (), coverage, seed=asked.seed)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stepzero.core.errors import ConfigError, did_you_mean
-from stepzero.core.rule import Rule
 
 if TYPE_CHECKING:
+    from stepzero.core.rule import Rule
     from stepzero.verdict.config import Config
 
 
@@ -16,13 +16,13 @@ def split(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(part for value in values for part in value.replace(",", " ").split())
 
 
-def expand(words: Sequence[str], rules: Sequence[Rule], flag: str) -> tuple[str, ...]:
+def expand(words: Sequence[str], rules: Sequence["Rule"], flag: str) -> tuple[str, ...]:
     """Return the codes that ``words`` mean, in the order of ``rules``; `ConfigError` names the nearest one."""
     wanted = {rule.code for word in words for rule in _matching(word, rules, flag)}
     return tuple(rule.code for rule in rules if rule.code in wanted)
 
 
-def find(word: str, rules: Sequence[Rule]) -> Rule | None:
+def find(word: str, rules: Sequence["Rule"]) -> "Rule | None":
     """Return the rule of exactly this code or name, in any case."""
     return next((rule for rule in rules if word.lower() in (rule.code.lower(), rule.name.lower())), None)
 
@@ -37,7 +37,7 @@ class Words:
 
 
 def merged(
-    flags: Words, table: "Config", place: str, rules: Sequence[Rule]
+    flags: Words, table: "Config", place: str, rules: Sequence["Rule"]
 ) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     """Return (select, ignore) as codes, a flag in the place of the table's key of the same name.
 
@@ -58,7 +58,7 @@ def merged(
     return chosen, meant("ignore", flags.ignore, table.ignore)
 
 
-def _matching(word: str, rules: Sequence[Rule], flag: str) -> list[Rule]:
+def _matching(word: str, rules: Sequence["Rule"], flag: str) -> list["Rule"]:
     exact = find(word, rules)
     if exact is not None:
         return [exact]

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from stepzero.cli import codes, failures, importing, output
-from stepzero.core.baseline import Baseline
-from stepzero.core.outcome import Report
+from stepzero.cli import codes, failures, output
 
 if TYPE_CHECKING:
+    from stepzero.core.baseline import Baseline
+    from stepzero.core.outcome import Report
     from stepzero.verdict.config import Config
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -92,14 +92,14 @@ def understood(target: str, *, fail_on: str | None = None, config: Path | None, 
     )
 
 
-def known(request: Request) -> Baseline | None:
+def known(request: Request) -> "Baseline | None":
     """The baseline that was asked for, read before anything runs."""
     from stepzero.verdict import baseline  # noqa: PLC0415 - --help does not need it
 
     return baseline.read(request.baseline) if request.baseline is not None else None
 
 
-def checked(request: Request, progress: output.Progress, baseline: Baseline | None = None) -> Report:
+def checked(request: Request, progress: output.Progress, baseline: "Baseline | None" = None) -> "Report":
     """Resolve the target and check it; a failure of the user's code is a `TargetError` with its cause."""
     progress("importing torch")
     import stepzero.api  # noqa: PLC0415 - imports torch
@@ -108,9 +108,7 @@ def checked(request: Request, progress: output.Progress, baseline: Baseline | No
     with failures.told(request.target, "checked"):
         progress(f"importing {request.target}")
         found = target.resolve(request.target, batch=request.batch, loss=request.loss, seed=request.seed)
-        report: Report = stepzero.api.check(
-            found.subject, **_asked(found, request), baseline=baseline, progress=progress
-        )
+        report = stepzero.api.check(found.subject, **_asked(found, request), baseline=baseline, progress=progress)
     told = (f"configuration: {request.config}",) if request.config else ()
     return replace(report, conditions=(*found.notes, *report.conditions, *told))
 
@@ -134,7 +132,9 @@ def _asked(found: Any, request: Request) -> dict[str, Any]:
 
 def _folder(target: str) -> Path:
     """Where to look for the configuration: beside the target's file, else in the working directory."""
-    where = importing.reference(target)
+    from stepzero.cli.importing import reference  # noqa: PLC0415 - --help does not need it
+
+    where = reference(target)
     file = Path(where.source) if where is not None and where.source.endswith(".py") else None
     return file.resolve().parent if file is not None and file.is_file() else Path.cwd()
 

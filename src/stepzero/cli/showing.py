@@ -4,9 +4,12 @@ import importlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stepzero.cli import failures, output
-from stepzero.core.outcome import Report
+
+if TYPE_CHECKING:
+    from stepzero.core.outcome import Report
 
 FORMATS = ("text", "json", "sarif", "github", "junit", "html", "md")
 SUMMARY = "GITHUB_STEP_SUMMARY"
@@ -25,7 +28,7 @@ class Shown:
     verbose: bool
 
 
-def publish(report: Report, shown: Shown) -> int:
+def publish(report: "Report", shown: Shown) -> int:
     """Show the report; the exit code."""
     if output.is_first_rank():
         text = _rendered(report, shown)
@@ -38,7 +41,7 @@ def publish(report: Report, shown: Shown) -> int:
     return report.exit_code(shown.fail_on)
 
 
-def _rendered(report: Report, shown: Shown) -> str:
+def _rendered(report: "Report", shown: Shown) -> str:
     # One renderer is imported, not all of them.
     render = importlib.import_module(f"stepzero.report.{_FILES.get(shown.form, shown.form)}").render
     if shown.form == "text":
@@ -53,7 +56,7 @@ def _rendered(report: Report, shown: Shown) -> str:
     return str(render(report))
 
 
-def _summarise(report: Report) -> None:
+def _summarise(report: "Report") -> None:
     """Append the full list to the job summary; a verdict does not depend on whether that works."""
     place = os.environ.get(SUMMARY)
     if not place:

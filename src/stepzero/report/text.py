@@ -65,8 +65,12 @@ def _nothing_found(report: Report, width: int, paint: Paint) -> list[str]:
     )
     if not report.is_complete:
         return wrap(f"Nothing found in the part that was checked: {looked}", width)
-    first, *rest = wrap(f"NO FAULT FOUND  {looked}", width)
-    return [first.replace("NO FAULT FOUND", paint("NO FAULT FOUND", "good"), 1), *rest]
+    head, role = "NO FAULT FOUND", "good"
+    if any(finding.code == "SZ908" for finding in report.findings):
+        head, role = "NO FAULT UNDER EVERY SEED", "warning"
+        looked += "; some seeds disagree, see the notes"
+    first, *rest = wrap(f"{head}  {looked}", width)
+    return [first.replace(head, paint(head, role), 1), *rest]
 
 
 def _section(title: str, lines: list[str], paint: Paint) -> list[str]:
