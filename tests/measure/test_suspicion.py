@@ -168,9 +168,15 @@ def test_the_gradients_tell_the_units_of_a_zero_head_apart():
     assert copies(zeroed(stack(6, 8, 3), "2.weight", "2.bias")) == ""
 
 
-def test_a_zero_head_whose_units_get_one_gradient_is_suspected():
-    model = zeroed(stack(6, 8, 3), "2.weight", "2.bias")
-    assert copies(model, loss=lambda output: (output.sum(1) - 1).square().mean())
+def test_classes_absent_from_the_batch_are_told_apart_by_their_outputs():
+    model = zeroed(stack(6, 8, 9), "2.weight", "2.bias")
+    assert copies(model, loss=lambda output: nn.functional.cross_entropy(output, torch.zeros(len(output)).long())) == ""
+
+
+def test_a_zero_hidden_layer_whose_units_get_one_gradient_is_suspected():
+    model = zeroed(stack(6, 8, 3), "0.weight", "0.bias")
+    model[2].weight.data[:] = model[2].weight.data[:, :1]
+    assert copies(model)
 
 
 # -- sleep ------------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from a small gradient by the terms themselves, whose size the first pass measure
 import math
 
 from stepzero.core.limits import Limits
-from stepzero.core.trace import Graph, Operation, TensorFact, Trace
+from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure.uses import feeding, readings
 
 _OFFSETS = frozenset(["bias", "shift"])
@@ -43,7 +43,7 @@ def _is_faint(fact: TensorFact, heard: float) -> bool:
 def _is_cancelled(
     graph: Graph,
     fact: TensorFact,
-    read: list[tuple[Operation, object]],
+    read: list[tuple[Operation, ParameterUse]],
     facts: dict[str, TensorFact],
     heard: float,
     limits: Limits,

@@ -112,7 +112,8 @@ def parallel_groups(vectors_UN: Tensor, tolerance: float) -> list[list[int]]:
 def directions(vectors_UN: Tensor) -> Tensor:
     """[U, N] of norm 1, one for all multiples of a vector, of either sign; no vector may be zero."""
     unit_UN = vectors_UN / torch.linalg.vector_norm(vectors_UN, dim=1, keepdim=True)
-    return unit_UN * torch.sign(unit_UN @ projector(unit_UN.shape[1], 1, seed=2)[0])[:, None]
+    sign_U = torch.sign(unit_UN @ projector(unit_UN.shape[1], 1, seed=2)[0])
+    return torch.mul(unit_UN, sign_U[:, None])
 
 
 def twin_groups(rows_UN: Tensor) -> list[list[int]]:

@@ -45,8 +45,8 @@ def of_copies(trace: Trace) -> str:
 def _first_look_alike(operations: list[Operation]) -> int | None:
     """The first operation with two units whose fingerprints are equal or multiples of each other.
 
-    Units that are zero count, unless all of a weight are and their gradients tell them apart, as in a zero head.
-    All operations are sorted together, because a sort of few numbers costs as much as one of many.
+    Units that are zero count, unless all of a weight are and something tells them apart: their gradients, or that each
+    is an output of its own. (Classes absent from a batch get one gradient under a zero head, and only there.) All operations are sorted together, because a sort of few numbers costs as much as one of many.
     """
     found, pools = list[int](), dict[int, list[tuple[int, Tensor]]]()
     for place, operation in enumerate(operations):
@@ -54,7 +54,7 @@ def _first_look_alike(operations: list[Operation]) -> int | None:
         if signal is None or signal.nonfinite or signal.units < _PAIR or not signal.projections:
             continue
         is_zero_U = tensor_of(signal.unit_square) == 0
-        if int(is_zero_U.sum()) >= _PAIR and not (bool(is_zero_U.all()) and _are_told_apart(operation.backward)):
+        if int(is_zero_U.sum()) >= _PAIR and not (bool(is_zero_U.all()) and _are_told_apart(operation)):
             found.append(place)
         prints_UK = tensor_of(signal.fingerprint).view(-1, signal.units).T[~is_zero_U]
         pools.setdefault(signal.projections, []).append((place, prints_UK[prints_UK.any(1)]))
@@ -66,8 +66,11 @@ def _first_look_alike(operations: list[Operation]) -> int | None:
     return min(found, default=None)
 
 
-def _are_told_apart(signal: Signal | None) -> bool:
-    """Whether all units get a gradient, and no two of them the same one."""
+def _are_told_apart(operation: Operation) -> bool:
+    """Whether each unit is an output, or all of them get a gradient and no two the same one."""
+    signal = operation.backward
+    if operation.role == "head":
+        return True
     if signal is None or signal.nonfinite or not signal.projections:
         return False
     prints_UK = tensor_of(signal.fingerprint).view(-1, signal.units).T
