@@ -11,7 +11,12 @@ from functools import cached_property
 from typing import TypeAlias
 
 from stepzero.core import serial
+from stepzero.core.memory import LostWrite as LostWrite
+from stepzero.core.memory import PoisonFact as PoisonFact
+from stepzero.core.memory import Unwritten as Unwritten
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
+from stepzero.core.spread import SeedsFact
+from stepzero.core.suppression import Comment, SuppressionFact
 from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
 from stepzero.core.wake import NO_WAKE, WakeFact
@@ -271,36 +276,6 @@ class LossFact:
 
 
 @dataclass(frozen=True, slots=True)
-class Unwritten:
-    """A tensor that still held the probe's filling after the model was built (poison probe)."""
-
-    name: str
-    kind: str
-    numel: int
-    num_unwritten: int
-
-
-@dataclass(frozen=True, slots=True)
-class LostWrite:
-    """Writes of the factory into a weight that the next forward computes anew from raw tensors."""
-
-    name: str
-    """The weight as the code addresses it: ``conv.weight``."""
-    raw: tuple[str, ...]
-    """The parameters it is computed from."""
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoisonFact:
-    """What building the model in marked memory showed; ``reason`` says why nothing could be shown."""
-
-    ran: bool
-    reason: str = ""
-    unwritten: tuple[Unwritten, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Trace:
     """One model on one batch, observed."""
 
@@ -317,6 +292,11 @@ class Trace:
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
     optimizer: OptimizerFact = UNTOLD
+    comments: tuple[Comment, ...] = ()
+    """Beside the lines that created modules and parameters; empty when stepzero did not call the factory."""
+    suppressions: tuple[SuppressionFact, ...] = ()
+    """What became of the suppressions that name a place; empty until the other rules have judged."""
+    seeds: SeedsFact = SeedsFact()
     batch_size: int | None = None
     has_forward: bool = False
     has_backward: bool = False

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 import stepzero
 from stepzero import api, rules
+from stepzero.api import checking
 from stepzero.core.errors import ConfigError
 from stepzero.core.finding import Finding
 from stepzero.core.limits import Limits
@@ -170,7 +171,10 @@ def test_a_finding_carries_the_line_that_made_its_module() -> None:
     start = factory.__code__.co_firstlineno
     report = api.check(factory, select=["SZ901"])
     lines = {said.where[0]: said.source_line for said in report.findings}
-    assert lines == {"0.weight": f"tests/test_api.py:{start + 1}", "2.weight": f"tests/test_api.py:{start + 2}"}
+    assert lines == {
+        "0.weight": f"tests/api/test_checking.py:{start + 1}",
+        "2.weight": f"tests/api/test_checking.py:{start + 2}",
+    }
     assert {said.source_line for said in api.check(model(), X, select=["SZ901"]).findings} == {None}
 
 
@@ -184,7 +188,10 @@ def test_a_finding_about_a_parameter_that_was_replaced_carries_the_line_that_did
     start = factory.__code__.co_firstlineno
     report = api.check(factory, select=["SZ901"])
     lines = {said.where[0]: said.source_line for said in report.findings}
-    assert lines == {"0.weight": f"tests/test_api.py:{start + 1}", "2.weight": f"tests/test_api.py:{start + 2}"}
+    assert lines == {
+        "0.weight": f"tests/api/test_checking.py:{start + 1}",
+        "2.weight": f"tests/api/test_checking.py:{start + 2}",
+    }
 
 
 def test_coverage_counts_what_was_seen() -> None:
@@ -292,7 +299,7 @@ def test_a_crash_among_idioms_makes_the_check_incomplete_and_no_worse(monkeypatc
     def crash(*_: Any) -> Any:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(api.idioms, "accepted", crash)
+    monkeypatch.setattr(checking.idioms, "accepted", crash)
     report = api.check(model(), X)
     assert [(item.what, item.why) for item in report.coverage.incomplete] == [("idioms", "crashed: RuntimeError: boom")]
 
@@ -304,7 +311,7 @@ def test_a_report_is_the_same_twice() -> None:
 
 
 def test_a_crashed_probe_makes_the_report_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "symmetry", lambda *_: 1 / 0)
+    monkeypatch.setattr(checking, "symmetry", lambda *_: 1 / 0)
     layer = nn.Linear(8, 8)
     nn.init.constant_(layer.weight, 0.1)
     report = api.check(nn.Sequential(nn.Linear(8, 8), nn.Tanh(), layer), torch.ones(4, 8))

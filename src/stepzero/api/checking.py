@@ -1,19 +1,21 @@
-"""The whole story in one file: build, probe, judge, explain. The only module that knows every layer below it."""
+"""A check from its beginning to its end: build, probe, judge, explain, settle."""
 
 import platform
-import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from stepzero import rules
-from stepzero.core.errors import ConfigError, StepzeroError, TargetError, did_you_mean
+from stepzero.api.asked import Asked, asked_for
+from stepzero.api.fixing import remember
+from stepzero.api.settling import Settled, in_order, over_seeds, settle, with_baseline_told
+from stepzero.core.baseline import Baseline
+from stepzero.core.errors import ConfigError, StepzeroError, did_you_mean
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted, NotChecked, Report
-from stepzero.core.plan import FanFact, Plan
 from stepzero.core.rule import NotJudged, Rule
 from stepzero.core.seed import checked_seed
 from stepzero.core.symmetry import SymmetryFact
@@ -26,15 +28,12 @@ from stepzero.measure.layers import layer_table
 from stepzero.probe.build import build
 from stepzero.probe.capture import capture
 from stepzero.probe.counterfactual import redrawn
-from stepzero.probe.layouts import module_fans, traced_fans
 from stepzero.probe.optimizer import optimizer_fact
 from stepzero.probe.poison import poison
-from stepzero.probe.subject import Batch, Subject, subject_of
+from stepzero.probe.subject import Subject, subject_of
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
-from stepzero.repair.fix import fix
-from stepzero.repair.writable import writable
-from stepzero.rules.causes import attribute, candidates
+from stepzero.rules.causes import candidates
 
 Progress = Callable[[str], None] | None
 
@@ -69,6 +68,9 @@ def check(
     batch_is_stand_in: bool = False,
     name: str | None = None,
     limits: Limits | None = None,
+    per_module_ignores: Mapping[str, Any] | None = None,
+    baseline: Baseline | str | Path | None = None,
+    seeds: int = 1,
 ) -> Report:
     """Check a model on one batch before the first optimizer step.
 
@@ -83,106 +85,74 @@ def check(
             and some zeros last under one and not under another.
         lr: its first learning rate, when it is not the optimizer's own.
         select: rule codes or prefixes to run (``"SZ1"``, ``"SZ305"``); all when None.
-        ignore: rule codes or prefixes to leave out.
+        ignore: rule codes or prefixes whose findings do not count. They are still looked for, without measurements
+            of their own, so that what follows from them does not come to count in their place.
         seed: seed of every draw; two checks with one seed are equal.
         deep: run the expensive probes as well.
         progress: called with one line a stage.
         batch_is_stand_in: say that the batch is made up, so that rules about the data stay silent.
         name: what to call the model in the report.
         limits: other limits than the shipped ones.
+        per_module_ignores: as ``ignore``, by a pattern over the paths of modules and parameters: ``{"encoder.*":
+            "SZ302"}``, or ``{"encoder.*": {"codes": ["SZ302"], "reason": "..."}}``.
+        baseline: findings that were there before, or the file that holds them; they do not count.
+        seeds: how many seeds of the factory to try, from ``seed`` on; what they disagree on becomes a note.
 
     Returns:
         A `Report`. The model, the batch and all global state are bit-identical before and after, also when the
         model raises.
 
     Raises:
-        StepzeroError: the batch, the loss or a code cannot be used; one line says what came and what to do.
+        StepzeroError: the batch, the loss, a code or the baseline cannot be used; one line says what came and what to
+            do.
         Exception: whatever the user's own code raised, with a note naming the layer it died in.
     """
-    chosen, seed = _chosen(select, ignore), checked_seed(seed)
+    asked = asked_for(select, ignore, per_module_ignores, baseline, limits, optimizer=optimizer, lr=lr)
+    tried = _seeds(model, seed, seeds)
     say = progress or (lambda _: None)
-    subject = _subject(model, batch, loss, target, say, seed=seed, is_stand_in=batch_is_stand_in, name=name)
-    told, subject.optimizer = optimizer_fact(optimizer, lr, subject.model), optimizer
-    observed = replace(_observe(subject, {need for rule in chosen for need in rule.needs}, say), optimizer=told)
+
+    def made(number: int) -> Subject:
+        return _subject(model, batch, loss, target, say, seed=tried[number], is_stand_in=batch_is_stand_in, name=name)
+
+    subject = made(0)
+    observed, report = examine(subject, asked, say)
+    others = []
+    for number in range(1, len(tried)):
+        say(f"seed {number + 1} of {len(tried)}")
+        others.append(examine(made(number), asked, lambda _: None)[1])
+    return remember(over_seeds(observed, [report, *others], asked), subject, asked)
+
+
+def _seeds(model: Any, first: Any, count: Any) -> tuple[int, ...]:
+    """Seeds to try; `ConfigError` when there is no factory to try them on."""
+    start, number = checked_seed(first), count if isinstance(count, int) and not isinstance(count, bool) else 0
+    if number < 1:
+        raise ConfigError(f"seeds: expected a whole number from 1 on, got {count!r}")
+    if number > 1 and (isinstance(model, nn.Module) or not callable(model)):
+        raise ConfigError("seeds: expected a factory that builds the model anew, got a model, which has one start")
+    return tuple(checked_seed(start + index) for index in range(number))
+
+
+def examine(subject: Subject, asked: Asked, say: Callable[[str], None]) -> tuple[Trace, Report]:
+    """Observe, judge and settle one subject; the report is of its one start."""
+    told, subject.optimizer = optimizer_fact(asked.optimizer, asked.lr, subject.model), asked.optimizer
+    observed = replace(_observe(subject, {need for rule in asked.counted for need in rule.needs}, say), optimizer=told)
     say("judging")
-    judged = _judged(observed, chosen, limits or Limits())
-    vanished = _vanished(subject, observed, judged, chosen, limits or Limits())
-    explained = attribute(observed, judged.findings, vanished)
-    report = _report(observed, judged, explained, chosen, _accepted(observed, judged, limits or Limits()))
-    return _remember(report, subject)
+    judged = _judged(observed, asked.chosen, asked.limits)
+    vanished = _vanished(subject, observed, judged, asked.chosen, asked.limits)
+    settled = settle(observed, judged.findings, vanished, asked)
+    judged = _counted(judged, asked)
+    accepted = _accepted(observed, judged, asked.limits)
+    return observed, _report(observed, judged, settled, asked, accepted)
 
 
-def fix_(
-    model: nn.Module,
-    report: Report,
-    batch: Any = None,
-    *,
-    loss: Any = None,
-    target: Any = None,
-    unsafe: bool = False,
-    seed: int = 0,
-) -> Plan:
-    """Carry out the fixes of a report on ``model``, in place, and check again.
+def _counted(judged: _Judged, asked: Asked) -> _Judged:
+    """Leave out what rules that are ignored could not judge, or crashed on."""
 
-    Args:
-        model: the module that was checked, or one with the same parameters.
-        report: what `check` said about it.
-        batch: as in `check`; not needed for a report that `check` returned to this process.
-        loss: as in `check`.
-        target: as in `check`.
-        unsafe: also carry out fixes that may overwrite values somebody meant.
-        seed: of the draws.
+    def counts(entry: NotChecked) -> bool:
+        return entry.what.partition(" ")[0] not in asked.left_out
 
-    Returns:
-        The `Plan`: what was written, with what was found before and after.
-
-    Raises:
-        StepzeroError: no batch is known for this report.
-        IncompleteError: an error remained or appeared; every weight is as it was.
-    """
-    root, seed = writable(model), checked_seed(seed)
-    if not isinstance(report, Report):
-        raise ConfigError(f"report: expected what sz.check returned, got {type(report).__name__}")
-    given = _ASKED.get(id(report)) if batch is None else {"batch": batch, "loss": loss, "target": target}
-    if given is None:
-        raise ConfigError("fix_: no batch is known for this report; pass the batch (and the loss)")
-    given = {**given, "seed": report.seed}
-    subject = subject_of(root, given["batch"], given["loss"], given["target"], seed=report.seed)
-    return fix(subject, report, lambda: check(root, **given), unsafe=unsafe, seed=seed)
-
-
-_ASKED: dict[int, dict[str, Any]] = {}
-"""Batch, loss and target of the reports that are alive, so that `fix_` can check again."""
-
-
-def _remember(report: Report, subject: Subject) -> Report:
-    _ASKED[id(report)] = {
-        "batch": Batch(subject.args, subject.kwargs),
-        "loss": subject.loss,
-        "target": subject.target,
-        "batch_is_stand_in": subject.is_stand_in,
-    }
-    weakref.finalize(report, _ASKED.pop, id(report), None)
-    return report
-
-
-def fans(model: nn.Module, batch: Any = None) -> dict[str, FanFact]:
-    """True fan-in and fan-out of every weight, by parameter name, and where each comes from.
-
-    Args:
-        model: any `torch.nn.Module`; left as it is.
-        batch: as in `check`. With it fans come from the operations that read each weight, whoever calls them: einsum,
-            transposed by hand, experts. Without it only torch's own modules are understood.
-
-    Returns:
-        A `FanFact` by name; parameters without fans (biases, norms) or of unknown layout are absent. What has no
-        memory to run on (meta) is told from its modules all the same.
-    """
-    if not isinstance(model, nn.Module):
-        raise TargetError(f"model: expected a torch.nn.Module, got {type(model).__name__}; pass the module itself")
-    if batch is None:
-        return {fact.name: fact for fact in module_fans(model)}
-    return {fact.name: fact for fact in traced_fans(trace(model, batch)) or module_fans(model)}
+    return _Judged(judged.findings, [*filter(counts, judged.not_judged)], [*filter(counts, judged.crashed)])
 
 
 PROBES = ("poison", "symmetry", "wake")
@@ -257,36 +227,6 @@ def _probed(observed: Trace, subject: Subject, wanted: set[str], say: Callable[[
     return observed
 
 
-def _chosen(select: Iterable[str] | None, ignore: Iterable[str] | None) -> tuple[Rule, ...]:
-    wanted, unwanted = _codes(select, "select"), _codes(ignore, "ignore")
-    return tuple(
-        rule
-        for rule in rules.ALL
-        if (select is None or _matches(rule, wanted)) and not _matches(rule, unwanted) and rule.status != "deprecated"
-    )
-
-
-def _codes(codes: Any, flag: str) -> tuple[str, ...]:
-    """Check codes, names and prefixes against what exists."""
-    if codes is None:
-        return ()
-    parts = codes.split(",") if isinstance(codes, str) else tuple(codes) if isinstance(codes, Iterable) else (codes,)
-    if not all(isinstance(code, str) for code in parts):
-        raise ConfigError(f"{flag}: expected codes, names or prefixes such as 'SZ1', got {codes!r}")
-    listed = tuple(code.strip() for code in parts) if isinstance(codes, str) else tuple(parts)
-    known = [*(rule.code for rule in rules.ALL), *(rule.name for rule in rules.ALL)]
-    for code in listed:
-        if not any(rule.code.startswith(code) or rule.name == code for rule in rules.ALL) or not code:
-            raise ConfigError(
-                f"{flag}: no rule {code!r}{did_you_mean(code, known)}; `stepzero rules` lists all of them"
-            )
-    return listed
-
-
-def _matches(rule: Rule, codes: tuple[str, ...]) -> bool:
-    return any(rule.code.startswith(code) or rule.name == code for code in codes)
-
-
 def _judged(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> _Judged:
     """Ask every rule; one that raises makes the check incomplete, and is never the user's problem."""
     judged = _Judged()
@@ -355,18 +295,13 @@ def _accepted(observed: Trace, judged: _Judged, limits: Limits) -> tuple[Accepte
         return ()
 
 
-def _report(
-    observed: Trace,
-    judged: _Judged,
-    explained: tuple[Finding, ...],
-    chosen: tuple[Rule, ...],
-    accepted: tuple[Accepted, ...],
-) -> Report:
-    return Report(
+def _report(observed: Trace, judged: _Judged, settled: Settled, asked: Asked, accepted: tuple[Accepted, ...]) -> Report:
+    covered = coverage(observed, asked.counted, judged.not_judged, [*judged.crashed, *settled.crashed])
+    report = Report(
         model=observed.model,
-        findings=tuple(sorted(explained, key=lambda finding: (RANK[finding.severity], finding.code, finding.where))),
+        findings=in_order(settled.findings),
         layers=layer_table(observed),
-        coverage=replace(coverage(observed, chosen, judged.not_judged, judged.crashed), accepted=accepted),
+        coverage=replace(covered, accepted=accepted),
         loss=observed.loss.value,
         loss_note=observed.loss.note,
         conditions=observed.conditions,
@@ -377,7 +312,9 @@ def _report(
             "torch": observed.torch,
             "python": platform.python_version(),
         },
+        suppressed=settled.suppressed,
     )
+    return with_baseline_told(report, asked)
 
 
 def _placed(finding: Finding, observed: Trace) -> Finding:
