@@ -17,7 +17,7 @@ from stepzero.core.plan import FanFact, Plan
 from stepzero.core.rule import NotJudged, Rule
 from stepzero.core.seed import checked_seed
 from stepzero.core.symmetry import SymmetryFact
-from stepzero.core.trace import PoisonFact, Trace
+from stepzero.core.trace import PROFILES, PoisonFact, Trace
 from stepzero.core.version import VERSION
 from stepzero.core.wake import WakeFact
 from stepzero.measure import idioms, suspicion
@@ -27,7 +27,7 @@ from stepzero.probe.build import build
 from stepzero.probe.capture import capture
 from stepzero.probe.counterfactual import redrawn
 from stepzero.probe.layouts import module_fans, traced_fans
-from stepzero.probe.optimizer import optimizer_fact
+from stepzero.probe.optimizer import made_for, optimizer_fact
 from stepzero.probe.poison import poison
 from stepzero.probe.subject import Batch, Subject, subject_of
 from stepzero.probe.symmetry import symmetry
@@ -64,6 +64,7 @@ def check(
     select: str | Iterable[str] | None = None,
     ignore: str | Iterable[str] | None = None,
     seed: int = 0,
+    profile: str | Iterable[str] | None = None,
     deep: bool = False,  # noqa: ARG001 - of the contract; there is no expensive probe yet
     progress: Progress = None,
     batch_is_stand_in: bool = False,
@@ -79,12 +80,13 @@ def check(
         loss: ``callable(output)``, ``callable(output, target)``, a name such as ``"cross_entropy"``, or None: the
             model's own ``.loss``, else one inferred from the target, else random cotangents; the report says which.
         target: what the loss compares with.
-        optimizer: the optimizer training will use, if one is at hand (instance, class or name): some symmetries
-            and some zeros last under one and not under another.
+        optimizer: the optimizer training will use, if one is at hand (instance, class, name, or a function of the
+            model that makes it): some symmetries and some zeros last under one and not under another.
         lr: its first learning rate, when it is not the optimizer's own.
         select: rule codes or prefixes to run (``"SZ1"``, ``"SZ305"``); all when None.
         ignore: rule codes or prefixes to leave out.
         seed: seed of every draw; two checks with one seed are equal.
+        profile: what the model is for, where a rule has to be told: ``"rl"`` for a policy.
         deep: run the expensive probes as well.
         progress: called with one line a stage.
         batch_is_stand_in: say that the batch is made up, so that rules about the data stay silent.
@@ -99,11 +101,15 @@ def check(
         StepzeroError: the batch, the loss or a code cannot be used; one line says what came and what to do.
         Exception: whatever the user's own code raised, with a note naming the layer it died in.
     """
-    chosen, seed = _chosen(select, ignore), checked_seed(seed)
+    chosen, seed, profiles = _chosen(select, ignore), checked_seed(seed), _profiles(profile)
     say = progress or (lambda _: None)
     subject = _subject(model, batch, loss, target, say, seed=seed, is_stand_in=batch_is_stand_in, name=name)
-    told, subject.optimizer = optimizer_fact(optimizer, lr, subject.model), optimizer
-    observed = replace(_observe(subject, {need for rule in chosen for need in rule.needs}, say), optimizer=told)
+    subject.optimizer = made_for(optimizer, subject.model)
+    is_built = subject.factory is not None and subject.optimizer is optimizer
+    told = optimizer_fact(subject.optimizer, lr, subject.model, is_built=is_built)
+    observed = replace(
+        _observe(subject, {need for rule in chosen for need in rule.needs}, say), optimizer=told, profiles=profiles
+    )
     say("judging")
     judged = _judged(observed, chosen, limits or Limits())
     vanished = _vanished(subject, observed, judged, chosen, limits or Limits())
@@ -266,6 +272,16 @@ def _chosen(select: Iterable[str] | None, ignore: Iterable[str] | None) -> tuple
     )
 
 
+def _profiles(profile: Any) -> tuple[str, ...]:
+    """Check profiles against those that exist."""
+    given = () if profile is None else (profile,) if isinstance(profile, str) else profile
+    named = tuple(given) if isinstance(given, Iterable) else (given,)
+    if unknown := [name for name in named if name not in PROFILES]:
+        guess = did_you_mean(str(unknown[0]), PROFILES)
+        raise ConfigError(f"profile: no profile {unknown[0]!r}{guess}; known: {', '.join(PROFILES)}")
+    return named
+
+
 def _codes(codes: Any, flag: str) -> tuple[str, ...]:
     """Check codes, names and prefixes against what exists."""
     if codes is None:
@@ -317,7 +333,8 @@ def _vanished(
             other = redrawn(subject, observed, places)
             if other is None:
                 continue
-            repaired = replace(_observe(other, needs, lambda _: None), optimizer=observed.optimizer)
+            repaired = _observe(other, needs, lambda _: None)
+            repaired = replace(repaired, optimizer=observed.optimizer, profiles=observed.profiles)
             again = _judged(repaired, chosen, limits).findings
         except Exception:  # noqa: BLE001 - the copy may fail in ways the model does not: then nothing is learnt
             continue

@@ -171,6 +171,10 @@ class Limits:
     )
     base_rate: float = limit(0.05, unit="share of positives", source="catalogue SZ503")
     base_rate_logits: float = limit(2.0, unit="logits", source="a factor 7 in the odds; catalogue SZ503")
+    policy_entropy: float = limit(0.9, unit="of ln n", source="catalogue SZ509")
+    policy_mean: float = limit(
+        0.2, unit="rms of the mean actions", source="a tenth of the range of actions in [-1, 1]; catalogue SZ509"
+    )
     regression_offset: float = limit(3.0, unit="deviations of the targets", source="catalogue SZ504")
     regression_spread: float = limit(3.0, unit="deviations of the targets", source="catalogue SZ504")
     regression_loss: float = limit(
@@ -242,6 +246,8 @@ class Limits:
     target_std_high: float = limit(20.0, unit="standard deviation", source="as for inputs; catalogue SZ902")
     target_offset: float = limit(3.0, unit="standard deviations", source="catalogue SZ902")
     target_min_samples: float = limit(8, unit="samples", source="a spread needs several samples (SZ902)")
+    weak_samples: float = limit(2, unit="samples", source="nothing can vary over one sample (SZ905)")
+    weak_constant: float = limit(0.5, unit="share of features", source="most of the input says nothing (SZ905)")
     skipped_share: float = limit(0.20, unit="share of parameters", source="catalogue SZ907")
     coordinate_slope: float = limit(
         0.25, unit="exponent of the width", source="half of 1/2, the smallest that a wrong factor makes; 2203.03466"

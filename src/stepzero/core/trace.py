@@ -28,6 +28,12 @@ COMPLEX = "its numbers are complex: its units are not compared with each other"
 """Why a weight of complex numbers is skipped; whether it learns is looked at all the same."""
 
 
+UNREADABLE = ("sharded", "empty-shard")
+"""States of tensors whose numbers are not here: see `TensorFact.state`."""
+PROFILES = ("rl",)
+"""rl: the output proposes actions."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """Streamed statistics of one tensor, read on its unit axis from a bounded sample of positions.
@@ -178,7 +184,7 @@ class TensorFact:
     numel: int
     requires_grad: bool = False
     state: str = "ready"
-    """ready | meta | lazy | empty-storage | sharded."""
+    """ready | meta | lazy | empty-storage | sharded (split over processes) | empty-shard (of shape [0] here)."""
     low: float = 0.0
     high: float = 0.0
     mean: float = 0.0
@@ -317,7 +323,11 @@ class Trace:
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
     optimizer: OptimizerFact = UNTOLD
+    profiles: tuple[str, ...] = ()
+    """What the user says the model is for: see `PROFILES`."""
     batch_size: int | None = None
+    distinct_samples: int | None = None
+    """Samples of the batch that differ in any input; None where they were not compared."""
     has_forward: bool = False
     has_backward: bool = False
     conditions: tuple[str, ...] = ()

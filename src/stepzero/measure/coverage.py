@@ -4,7 +4,7 @@ from typing import Any
 
 from stepzero.core.outcome import Coverage, NotChecked
 from stepzero.core.rule import Rule
-from stepzero.core.trace import UNREGISTERED, Trace
+from stepzero.core.trace import UNREADABLE, UNREGISTERED, Trace
 
 CRASHED = "crashed: "
 """How the reason of a probe begins that failed by itself: no verdict may rest on it."""
@@ -47,7 +47,7 @@ def _incomplete(observed: Trace, weighted: list[Any]) -> list[NotChecked]:
         reasons.append(NotChecked("model", "it has no parameters: there is nothing to initialise"))
     elif not weighted:
         reasons.append(NotChecked("forward", "no operation with a weight was seen: nothing was checked"))
-    sharded = [fact.name for fact in observed.parameters if fact.state == "sharded"]
+    sharded = [fact.name for fact in observed.parameters if fact.state in UNREADABLE]
     if sharded:
         reasons.append(NotChecked("sharded parameters", ", ".join(sharded[:5])))
     if weighted and all(operation.forward is None for operation in weighted):

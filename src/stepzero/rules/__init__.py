@@ -4,6 +4,7 @@ from stepzero.core.rule import Rule
 from stepzero.rules.batch.label_out_of_range import label_out_of_range
 from stepzero.rules.batch.raw_input import raw_input
 from stepzero.rules.batch.skipped_module import skipped_module
+from stepzero.rules.batch.weak_batch import weak_batch
 from stepzero.rules.bias.bias_behind_dead_units import bias_behind_dead_units
 from stepzero.rules.bias.dominant_bias import dominant_bias
 from stepzero.rules.bias.embedding_scale_mismatch import embedding_scale_mismatch
@@ -13,6 +14,7 @@ from stepzero.rules.bias.redundant_parameter import redundant_parameter
 from stepzero.rules.bias.short_memory_gate import short_memory_gate
 from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dimensional_relu
 from stepzero.rules.distributed.identical_shards import identical_shards
+from stepzero.rules.distributed.unreadable_shard import unreadable_shard
 from stepzero.rules.gradient.cut_gradient import cut_gradient
 from stepzero.rules.gradient.delayed_parameter import delayed_parameter
 from stepzero.rules.gradient.epsilon_floor import epsilon_floor
@@ -27,6 +29,7 @@ from stepzero.rules.memory.outlier_value import outlier_value
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
 from stepzero.rules.memory.write_without_effect import write_without_effect
+from stepzero.rules.output.committed_policy import committed_policy
 from stepzero.rules.output.constant_output import constant_output
 from stepzero.rules.output.double_activation import double_activation
 from stepzero.rules.output.head_ignores_base_rate import head_ignores_base_rate
@@ -48,9 +51,11 @@ from stepzero.rules.signal.unusable_time_constants import unusable_time_constant
 from stepzero.rules.signal.wrong_fan import wrong_fan
 from stepzero.rules.structure.adapter_off_identity import adapter_off_identity
 from stepzero.rules.structure.broken_identity_start import broken_identity_start
+from stepzero.rules.structure.broken_tie import broken_tie
 from stepzero.rules.structure.closed_gate import closed_gate
 from stepzero.rules.structure.dead_product import dead_product
 from stepzero.rules.structure.inconsistent_siblings import inconsistent_siblings
+from stepzero.rules.structure.optimizer_mismatch import optimizer_mismatch
 from stepzero.rules.symmetry.constant_weight import constant_weight
 from stepzero.rules.symmetry.equal_rows import equal_rows
 from stepzero.rules.symmetry.identical_heads import identical_heads
@@ -103,6 +108,7 @@ ALL: tuple[Rule, ...] = (
     double_activation,
     constant_output,
     input_independent_output,
+    committed_policy,
     non_finite_loss,
     dominant_bias,
     bias_behind_dead_units,
@@ -115,11 +121,15 @@ ALL: tuple[Rule, ...] = (
     dead_product,
     adapter_off_identity,
     closed_gate,
+    optimizer_mismatch,
+    broken_tie,
     inconsistent_siblings,
     broken_identity_start,
     identical_shards,
+    unreadable_shard,
     raw_input,
     label_out_of_range,
+    weak_batch,
     skipped_module,
 )
 """Every rule, by code."""
