@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from stepzero.core import serial
+from stepzero.core.control import NO_CONTROL, ControlFact
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
 from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
@@ -316,6 +317,7 @@ class Trace:
     """Of the factory; empty when stepzero did not call one."""
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
+    control: ControlFact = NO_CONTROL
     optimizer: OptimizerFact = UNTOLD
     batch_size: int | None = None
     has_forward: bool = False
