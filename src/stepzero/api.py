@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from stepzero import rules
+from stepzero.core.control import ControlFact
 from stepzero.core.errors import ConfigError, StepzeroError, TargetError, did_you_mean
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
@@ -20,11 +21,12 @@ from stepzero.core.symmetry import SymmetryFact
 from stepzero.core.trace import PROFILES, PoisonFact, Trace
 from stepzero.core.version import VERSION
 from stepzero.core.wake import WakeFact
-from stepzero.measure import idioms, suspicion
+from stepzero.measure import idioms, oddities, suspicion
 from stepzero.measure.coverage import CRASHED, coverage
 from stepzero.measure.layers import layer_table
 from stepzero.probe.build import build
 from stepzero.probe.capture import capture
+from stepzero.probe.control import control, remeasured
 from stepzero.probe.counterfactual import redrawn
 from stepzero.probe.layouts import module_fans, traced_fans
 from stepzero.probe.optimizer import made_for, optimizer_fact
@@ -191,7 +193,7 @@ def fans(model: nn.Module, batch: Any = None) -> dict[str, FanFact]:
     return {fact.name: fact for fact in traced_fans(trace(model, batch)) or module_fans(model)}
 
 
-PROBES = ("poison", "symmetry", "wake")
+PROBES = ("poison", "symmetry", "wake", "control")
 """Probes beyond the first pass."""
 
 
@@ -239,7 +241,12 @@ def _observe(subject: Subject, needs: set[str], say: Callable[[str], None]) -> T
     """The first pass, and those probes that a rule asks for and that the first pass gives a reason for."""
     say("one forward and one backward")
     observed = capture(subject)
-    reasons = {"poison": "asked for", "symmetry": suspicion.of_copies(observed), "wake": suspicion.of_sleep(observed)}
+    reasons = {
+        "poison": "asked for",
+        "symmetry": suspicion.of_copies(observed),
+        "wake": suspicion.of_sleep(observed),
+        "control": oddities.of_oddity(observed),
+    }
     return _probed(observed, subject, {need for need in needs if reasons.get(need)}, say)
 
 
@@ -248,6 +255,7 @@ def _probed(observed: Trace, subject: Subject, wanted: set[str], say: Callable[[
         "poison": ("building again in marked memory", lambda: poison(subject), PoisonFact),
         "symmetry": ("telling units apart", lambda: symmetry(subject, observed), SymmetryFact),
         "wake": ("taking virtual steps", lambda: wake(subject, observed, subject.optimizer), WakeFact),
+        "control": ("drawing the model by law", lambda: control(subject, observed), ControlFact),
     }
     for name, (words, run, fact) in runs.items():
         if name not in wanted or not (name == "poison" or observed.has_backward):
@@ -324,7 +332,7 @@ def _vanished(
 ) -> dict[str, frozenset[str]]:
     """Redraw each candidate's place on a copy and measure again: which findings are gone? (catalogue 0.8)."""
     gone: dict[str, frozenset[str]] = {}
-    needs = {need for rule in chosen for need in rule.needs} - {"poison"}
+    needs = {need for rule in chosen for need in rule.needs} - {"poison", "control"}
     for candidate in candidates(observed, judged.findings)[:_REPAIRED]:
         if any(candidate.id in each for each in gone.values()):
             continue
@@ -335,6 +343,8 @@ def _vanished(
                 continue
             repaired = _observe(other, needs, lambda _: None)
             repaired = replace(repaired, optimizer=observed.optimizer, profiles=observed.profiles)
+            if observed.control.ran:
+                repaired = replace(repaired, control=remeasured(other, observed, observed.control))
             again = _judged(repaired, chosen, limits).findings
         except Exception:  # noqa: BLE001 - the copy may fail in ways the model does not: then nothing is learnt
             continue

@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TypeAlias
 
 from stepzero.core import serial
+from stepzero.core.control import NO_CONTROL, ControlFact
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
 from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
@@ -322,6 +323,7 @@ class Trace:
     """Of the factory; empty when stepzero did not call one."""
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
+    control: ControlFact = NO_CONTROL
     optimizer: OptimizerFact = UNTOLD
     profiles: tuple[str, ...] = ()
     """What the user says the model is for: see `PROFILES`."""

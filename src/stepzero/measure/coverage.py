@@ -30,7 +30,11 @@ def coverage(
 
 
 def _failed_probes(observed: Trace) -> list[NotChecked]:
-    reasons = {"symmetry": observed.symmetry.reason, "wake": observed.wake.reason}
+    reasons = {
+        "symmetry": observed.symmetry.reason,
+        "wake": observed.wake.reason,
+        "control": observed.control.reason,
+    }
     return [NotChecked(f"probe {name}", why) for name, why in reasons.items() if why.startswith(CRASHED)]
 
 
