@@ -1,6 +1,7 @@
 """What every rule promises: its page is complete and true, its limits exist, and it is where it says it is."""
 
 import dataclasses
+import linecache
 import re
 import subprocess
 import sys
@@ -30,16 +31,23 @@ every_rule = pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.co
 
 
 def example(rule: Rule, heading: str) -> dict[str, object]:
-    """Run the code under a heading and return its names; it has a file name, so that source lines can be told."""
+    """Run the code under a heading and return its names; its lines can be told and read like those of a file."""
     names: dict[str, object] = {"__name__": f"{rule.code}_{heading}"}
-    exec(compile(rule.section(heading), f"{rule.code}_{heading}.py", "exec"), names)
+    text, file = rule.section(heading), f"{rule.code}_{heading}.py"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    exec(compile(text, file, "exec"), names)
     return names
+
+
+def asked(names: dict[str, object], **asked: object) -> dict[str, object]:
+    """What to check an example with: its own ``options`` win."""
+    return {"optimizer": names.get("optimizer"), **asked, **names.get("options", {})}
 
 
 def findings(rule: Rule, heading: str) -> tuple[list[stepzero.Finding], dict[str, object]]:
     """Check the example as a factory, without the noise of the other rules."""
     names = example(rule, heading)
-    report = stepzero.check(names["build"], select=[rule.code], optimizer=names.get("optimizer"))
+    report = stepzero.check(names["build"], **asked(names, select=[rule.code]))
     assert not [item for item in report.coverage.incomplete if "crashed" in item.why], report.coverage.incomplete
     return [finding for finding in report.findings if finding.code == rule.code], names
 
@@ -77,7 +85,7 @@ def test_good_is_silent(rule):
 @every_rule
 def test_bad_is_still_found_among_all_rules(rule):
     names = example(rule, "Bad")
-    report = stepzero.check(names["build"], optimizer=names.get("optimizer"))
+    report = stepzero.check(names["build"], **{**asked(names), "select": None})
     assert rule.code in {finding.code for finding in report.findings}
 
 
@@ -123,6 +131,7 @@ def test_every_file_is_listed_once_and_by_code():
     codes = [rule.code for rule in rules.ALL]
     assert codes == sorted(set(codes))
     assert len({rule.name for rule in rules.ALL}) == len(rules.ALL)
+    assert rules.names() == {rule.code: rule.name for rule in rules.ALL}
 
 
 def test_rules_do_without_torch():

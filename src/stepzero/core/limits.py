@@ -106,6 +106,15 @@ class Limits:
     update_low: float = limit(1e-5, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
     update_high: float = limit(1e-1, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
     update_floor: float = limit(1e-3, unit="of the law", source="scale floor of a tensor near zero, catalogue 0.2")
+    first_step_rise: float = limit(2.0, unit="loss after over before", source="catalogue SZ410; Karpathy 2019")
+    first_step_floor: float = limit(
+        0.1, unit="of ln K", source="a loss that is nearly zero doubles for nothing (SZ410)"
+    )
+    sharp_step: float = limit(2.0, unit="learning rate x curvature", source="LeCun 1998 section 5.3 (SZ411)")
+    sharp_step_most: float = limit(
+        12.0, unit="learning rate x curvature", source="rectifiers train up to here, Lewkowycz 2020 (SZ411)"
+    )
+    kernel_decades: float = limit(2.0, unit="decades beyond the control", source="catalogue SZ412; Xiao 2020")
     saturated_flat_share: float = limit(0.5, unit="share of positions", source="Glorot 2010 (SZ303)")
     saturated_derivative: float = limit(0.1, unit="of the largest slope", source="tanh: abs(z) > 1.82 (SZ303)")
     saturated_warning: float = limit(0.2, unit="share of units", source="LeCun 1998 section 4.6 (SZ303)")
@@ -171,6 +180,13 @@ class Limits:
     )
     base_rate: float = limit(0.05, unit="share of positives", source="catalogue SZ503")
     base_rate_logits: float = limit(2.0, unit="logits", source="a factor 7 in the odds; catalogue SZ503")
+    winner_share: float = limit(0.95, unit="share of samples", source="catalogue SZ502; Karpathy 2019")
+    winner_sure: float = limit(5.0, unit="of 1/K", source="catalogue SZ502")
+    winner_control: float = limit(0.5, unit="share of samples", source="catalogue SZ502")
+    winner_bias: float = limit(
+        1.0, unit="logits above the mean", source="odds of e by the bias alone: a prior, no draw of a law (SZ502)"
+    )
+    winner_min_classes: float = limit(6, unit="classes", source="with fewer 5/K is no probability (SZ502)")
     policy_entropy: float = limit(0.9, unit="of ln n", source="catalogue SZ509")
     policy_mean: float = limit(
         0.2, unit="rms of the mean actions", source="a tenth of the range of actions in [-1, 1]; catalogue SZ509"

@@ -6,6 +6,8 @@ from typing import Any
 
 from stepzero.core import serial
 from stepzero.core.finding import RANK, Finding, Severity
+from stepzero.core.spread import Spread
+from stepzero.core.suppression import Suppressed
 
 _GATES = {"error": RANK["error"], "warning": RANK["warning"], "never": -1}
 """What ``--fail-on`` takes: the mildest rank that still fails."""
@@ -95,6 +97,12 @@ class Report:
     is_unchanged: bool = True
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = 1
+    suppressed: tuple[Suppressed, ...] = ()
+    """Findings that do not count, and why; none of them is in ``findings``."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the factory that were tried, the one of this report first; empty for one alone."""
+    spread: tuple[Spread, ...] = ()
+    """What each finding did over the seeds."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:

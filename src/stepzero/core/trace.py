@@ -12,7 +12,14 @@ from typing import TypeAlias
 
 from stepzero.core import serial
 from stepzero.core.control import NO_CONTROL, ControlFact
+from stepzero.core.isolation import NO_ISOLATION, IsolationFact
+from stepzero.core.landscape import NO_KERNEL, NO_SHARPNESS, NO_STEP, KernelFact, SharpnessFact, StepFact
+from stepzero.core.memory import LostWrite as LostWrite
+from stepzero.core.memory import PoisonFact as PoisonFact
+from stepzero.core.memory import Unwritten as Unwritten
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
+from stepzero.core.spread import SeedsFact
+from stepzero.core.suppression import Comment, SuppressionFact
 from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
 from stepzero.core.wake import NO_WAKE, WakeFact
@@ -278,36 +285,6 @@ class LossFact:
 
 
 @dataclass(frozen=True, slots=True)
-class Unwritten:
-    """A tensor that still held the probe's filling after the model was built (poison probe)."""
-
-    name: str
-    kind: str
-    numel: int
-    num_unwritten: int
-
-
-@dataclass(frozen=True, slots=True)
-class LostWrite:
-    """Writes of the factory into a weight that the next forward computes anew from raw tensors."""
-
-    name: str
-    """The weight as the code addresses it: ``conv.weight``."""
-    raw: tuple[str, ...]
-    """The parameters it is computed from."""
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoisonFact:
-    """What building the model in marked memory showed; ``reason`` says why nothing could be shown."""
-
-    ran: bool
-    reason: str = ""
-    unwritten: tuple[Unwritten, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Trace:
     """One model on one batch, observed."""
 
@@ -324,9 +301,18 @@ class Trace:
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
     control: ControlFact = NO_CONTROL
+    first_step: StepFact = NO_STEP
+    isolate: IsolationFact = NO_ISOLATION
+    sharpness: SharpnessFact = NO_SHARPNESS
+    kernel: KernelFact = NO_KERNEL
     optimizer: OptimizerFact = UNTOLD
     profiles: tuple[str, ...] = ()
     """What the user says the model is for: see `PROFILES`."""
+    comments: tuple[Comment, ...] = ()
+    """Beside the lines that created modules and parameters; empty when stepzero did not call the factory."""
+    suppressions: tuple[SuppressionFact, ...] = ()
+    """What became of the suppressions that name a place; empty until the other rules have judged."""
+    seeds: SeedsFact = SeedsFact()
     batch_size: int | None = None
     distinct_samples: int | None = None
     """Samples of the batch that differ in any input; None where they were not compared."""

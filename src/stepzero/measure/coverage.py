@@ -6,6 +6,8 @@ from stepzero.core.outcome import Coverage, NotChecked
 from stepzero.core.rule import Rule
 from stepzero.core.trace import UNREADABLE, UNREGISTERED, Trace
 
+_PROBES = ("symmetry", "wake", "control", "first_step", "isolate", "sharpness", "kernel")
+"""Fields of the Trace that a probe fills."""
 CRASHED = "crashed: "
 """How the reason of a probe begins that failed by itself: no verdict may rest on it."""
 
@@ -30,11 +32,7 @@ def coverage(
 
 
 def _failed_probes(observed: Trace) -> list[NotChecked]:
-    reasons = {
-        "symmetry": observed.symmetry.reason,
-        "wake": observed.wake.reason,
-        "control": observed.control.reason,
-    }
+    reasons = {name: getattr(observed, name).reason for name in _PROBES}
     return [NotChecked(f"probe {name}", why) for name, why in reasons.items() if why.startswith(CRASHED)]
 
 

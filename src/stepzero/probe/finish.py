@@ -64,6 +64,7 @@ def trace(
         buffers=buffers,
         modules=_modules(subject, run.recorder.calls),
         inputs=inputs,
+        comments=subject.comments,
         lost_writes=subject.lost_writes,
         loss=_loss(run, operations),
         batch_size=batch_size(subject),

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stepzero.core.errors import BatchError, TargetError
+from stepzero.core.suppression import Comment
 from stepzero.core.trace import LostWrite
 from stepzero.probe.restore import preserved_randomness
 from stepzero.probe.uses import flat_tensors
@@ -38,6 +39,7 @@ class Subject:
     name: str = ""
     factory: Callable[[], Any] | None = None
     source_lines: dict[str, str] = field(default_factory=dict)
+    comments: tuple[Comment, ...] = ()
     lost_writes: tuple[LostWrite, ...] = ()
     is_stand_in: bool = False
     notes: list[str] = field(default_factory=list)

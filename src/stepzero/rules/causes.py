@@ -53,6 +53,11 @@ Vanished = Mapping[str, frozenset[str]]
 
 
 def attribute(trace: Trace, findings: Sequence[Finding], vanished: Vanished | None = None) -> tuple[Finding, ...]:
+    """Return the findings with ``root`` filled in, each root as loud as its worst consequence."""
+    return as_loud(explained(trace, findings, vanished))
+
+
+def explained(trace: Trace, findings: Sequence[Finding], vanished: Vanished | None = None) -> tuple[Finding, ...]:
     """Return the findings with ``root`` filled in; a root is never itself a consequence.
 
     What a counterfactual repair made vanish hangs under what was repaired; the rest is told from the graph.
@@ -61,14 +66,19 @@ def attribute(trace: Trace, findings: Sequence[Finding], vanished: Vanished | No
     graph = Graph(trace)
     ordered = sorted(findings, key=_rank)
     roots: list[Finding] = []
-    explained: list[Finding] = []
+    told: list[Finding] = []
     for finding in ordered:
         explaining = [root for root in roots if finding.id in gone.get(root.id, ()) or _explains(graph, root, finding)]
         root = max(explaining, key=lambda root: bool(set(root.where) & set(finding.where)), default=None)
-        explained.append(replace(finding, root=root.id) if root else finding)
+        told.append(replace(finding, root=root.id) if root else finding)
         if root is None:
             roots.append(finding)
-    return tuple(_as_loud_as_its_worst(finding, explained) for finding in explained)
+    return tuple(told)
+
+
+def as_loud(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Give each root the severity of its worst consequence: consequences do not count in the verdict, so it must."""
+    return tuple(_as_loud_as_its_worst(finding, findings) for finding in findings)
 
 
 def candidates(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -78,7 +88,6 @@ def candidates(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]
 
 
 def _as_loud_as_its_worst(finding: Finding, explained: Sequence[Finding]) -> Finding:
-    """A root takes the severity of its worst consequence: consequences do not count in the verdict, so it must."""
     worst = min([finding, *(other for other in explained if other.root == finding.id)], key=lambda f: RANK[f.severity])
     return finding if worst.severity == finding.severity else replace(finding, severity=worst.severity)
 
