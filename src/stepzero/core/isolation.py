@@ -30,11 +30,13 @@ class IsolationFact:
     samples: Leak | None = None
     """From one sample into others; None when none leaks."""
     is_deaf: bool = False
-    """Whether a sample's own result stays as it is when the sample is replaced."""
+    """Whether a sample's own result stays as it is when the sample is replaced, though samples' results differ."""
     is_contrast: bool = False
     """Whether the output has one entry for every pair of samples: it compares them."""
     is_set: bool = False
-    """Whether samples are rows of one table, which may be a set, or an input without the batch axis links them."""
+    """Whether samples are rows of one table, which may be a set."""
+    is_linked: bool = False
+    """Whether another input has no axis of samples, and may say which of them belong together: edges, a mesh."""
     why_no_samples: str = "not looked at"
     """Why samples were not compared; empty when they were."""
     claim: str = ""

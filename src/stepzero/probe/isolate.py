@@ -21,6 +21,8 @@ from stepzero.probe.replica import Replica, ReplicaError
 from stepzero.probe.slices import Slices, changed, first_changed
 from stepzero.probe.subject import Parts, Subject
 
+_SEQUENCE = 3
+"""Axes of an input in which a sample is more than one row."""
 SAME = 1e-9
 """Relative change that counts as none: float64 sums of a few million terms."""
 
@@ -67,7 +69,8 @@ def _between_samples(replica: Replica, trace: Trace) -> dict[str, Any]:
     found: dict[str, Any] = {
         "why_no_samples": "",
         "is_contrast": output.dim() > 1 and output.shape[1] == size and output.dim() == 2,
-        "is_set": trace.batch_size is None or all(len(fact.shape) < 3 for fact in trace.inputs if fact.is_float),
+        "is_set": all(len(fact.shape) < _SEQUENCE for fact in trace.inputs if fact.is_float),
+        "is_linked": trace.batch_size is None,
     }
     for place in (0, size - 1):
         pair = _pair(replica, 0, size, lambda tensor, place=place: _with_another_row(tensor, place, size))
@@ -75,10 +78,15 @@ def _between_samples(replica: Replica, trace: Trace) -> dict[str, Any]:
             return {"why_no_samples": "all samples are equal"}
         untouched = torch.arange(size) != place
         leak = pair.leak(untouched)
-        is_deaf = bool(changed(pair.output, pair.other, 0)[place] <= SAME)
+        is_deaf = bool(changed(pair.output, pair.other, 0)[place] <= SAME) and _differ(pair.output)
         if leak is not None or is_deaf:
-            return {**found, "samples": leak, "is_deaf": is_deaf and leak is not None}
+            return {**found, "samples": leak, "is_deaf": is_deaf}
     return found
+
+
+def _differ(output: Tensor) -> bool:
+    """Whether samples have different results: a zero head gives all of them the same one."""
+    return bool((changed(output[:1].expand_as(output), output, 0) > SAME).any())
 
 
 def _from_the_future(replica: Replica, claim: NextToken) -> Leak | None:

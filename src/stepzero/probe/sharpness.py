@@ -14,7 +14,9 @@ from stepzero.core.trace import Trace
 from stepzero.probe.replica import Replica, ReplicaError
 from stepzero.probe.subject import Subject
 
-ROUNDS = 8
+ROUNDS = 20
+_SETTLED = 0.001
+"""Relative change from round to round at which the eigenvalue is known well enough."""
 _SMALL = 1e-6
 """Length of a probing step over that of the weights: far above float64's rounding, far below a change of regime."""
 _PLAIN = frozenset(["sgd", "asgd"])
@@ -50,13 +52,14 @@ def _largest(replica: Replica, rates: dict[str, float], seed: int) -> tuple[floa
     size = math.sqrt(sum(float(replica.start_of(name).square().sum()) for name in names))
     value = 0.0
     for _ in range(ROUNDS):
+        last = value
         length = _SMALL * max(size, 1.0) / max(1e-300, _norm({name: rates[name] * vector[name] for name in names}))
         replica.reset()
         replica.write({name: replica.start_of(name) + length * rates[name] * vector[name] for name in names})
         there, _ = replica.run(0, loss_only=True)
         product = {name: rates[name] * _gap(there[name], start[name]) / length for name in names}
         value = sum(float((vector[name] * product[name]).sum()) for name in names)
-        if not _norm(product) > 0 or not math.isfinite(_norm(product)):
+        if not 0 < _norm(product) < math.inf or abs(value - last) < _SETTLED * abs(value):
             break
         vector = _normed(product)
     replica.reset()

@@ -32,7 +32,7 @@ class Print(NamedTuple):
 
 
 class Slices(TorchFunctionMode):
-    """Prints of all results that have ``size`` entries along ``axis``, in the order of the calls."""
+    """Prints of all results with ``size`` entries along ``axis``, or one other axis, in the order of the calls."""
 
     def __init__(self, model: nn.Module, axis: int, size: int) -> None:
         super().__init__()
@@ -64,10 +64,15 @@ class Slices(TorchFunctionMode):
 
     def _keep(self, spec: Spec, result: Any) -> None:
         for tensor in flat_tensors([result]):
-            is_sliced = tensor.dim() > self.axis and tensor.shape[self.axis] == self.size
-            if is_sliced and tensor.is_floating_point() and tensor.layout == torch.strided and tensor.numel():
-                values, sizes = prints(tensor.detach(), self.axis)
+            axis = self._axis_of(tensor)
+            if axis is not None and tensor.is_floating_point() and tensor.layout == torch.strided and tensor.numel():
+                values, sizes = prints(tensor.detach(), axis)
                 self.prints.append(Print(spec.name, spec.kind, self._stack[-1], values, sizes))
+
+    def _axis_of(self, tensor: Tensor) -> int | None:
+        """The axis itself, or the only other one that is as long: convolutions have positions last."""
+        alike = [place for place, length in enumerate(tensor.shape) if length == self.size]
+        return self.axis if self.axis in alike else alike[0] if len(alike) == 1 else None
 
 
 def prints(tensor: Tensor, axis: int) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,9 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
 from stepzero.core.trace import Trace
 
-_MEETS = frozenset(["product", "attention", "softmax", "norm"])
-"""Kinds of operation in which samples may be brought together on purpose."""
+_MEETS = frozenset(["weighted", "product", "attention"])
+"""Kinds of operation in which the members of a set meet on purpose."""
+_STATISTICS = frozenset(["batch_norm", "instance_norm"])
 
 
 @rule("SZ903", "batch-mixing", tier=2, needs=("isolate",))
@@ -95,8 +96,8 @@ def batch_mixing(trace: Trace, _: Limits) -> Verdict:
 
 
 def _is_meant(found: IsolationFact, leak: Leak) -> bool:
-    is_norm = leak.kind == "norm"
-    return found.is_contrast or is_norm or (found.is_set and leak.kind in _MEETS)
+    is_set = found.is_set and leak.kind in _MEETS
+    return found.is_contrast or found.is_linked or is_set or leak.operation in _STATISTICS
 
 
 def _finding(found: IsolationFact, leak: Leak) -> Finding:
