@@ -36,6 +36,8 @@ Progress = Callable[[str], None] | None
 
 _REPAIRED = 5
 """Root causes tried by redrawing them, the likeliest first."""
+_NOT_AGAIN = frozenset(["poison", "control", "replicas"])
+"""Probes whose records do not change when a copy is redrawn, or are taken anew in another way."""
 _ONE_FACTOR = frozenset(["SZ402"])
 """Where redrawing one of the tensors named is the cure, and redrawing all would hide which."""
 
@@ -226,7 +228,8 @@ def _vanished(
 ) -> dict[str, frozenset[str]]:
     """Redraw each candidate's place on a copy and measure again: which findings are gone? (catalogue 0.8)."""
     gone: dict[str, frozenset[str]] = {}
-    needs = {need for rule in chosen for need in rule.needs} - {"poison", "control"}
+    needs = {need for rule in chosen for need in rule.needs} - _NOT_AGAIN
+    unasked = {rule.code for rule in chosen if further.DEEP.union(["replicas"]).intersection(rule.needs)}
     for candidate in candidates(observed, judged.findings)[:_REPAIRED]:
         if any(candidate.id in each for each in gone.values()):
             continue
@@ -242,7 +245,9 @@ def _vanished(
         except Exception:  # noqa: BLE001 - the copy may fail in ways the model does not: then nothing is learnt
             continue
         gone[candidate.id] = frozenset(
-            finding.id for finding in judged.findings if finding is not candidate and not _is_among(finding, again)
+            finding.id
+            for finding in judged.findings
+            if finding is not candidate and finding.code not in unasked and not _is_among(finding, again)
         )
     return gone
 

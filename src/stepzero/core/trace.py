@@ -18,6 +18,7 @@ from stepzero.core.memory import LostWrite as LostWrite
 from stepzero.core.memory import PoisonFact as PoisonFact
 from stepzero.core.memory import Unwritten as Unwritten
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
+from stepzero.core.replicas import NO_REPLICAS, ReplicasFact
 from stepzero.core.spread import SeedsFact
 from stepzero.core.suppression import Comment, SuppressionFact
 from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
@@ -305,6 +306,7 @@ class Trace:
     isolate: IsolationFact = NO_ISOLATION
     sharpness: SharpnessFact = NO_SHARPNESS
     kernel: KernelFact = NO_KERNEL
+    replicas: ReplicasFact = NO_REPLICAS
     optimizer: OptimizerFact = UNTOLD
     profiles: tuple[str, ...] = ()
     """What the user says the model is for: see `PROFILES`."""

@@ -13,6 +13,7 @@ from stepzero.core.errors import StepzeroError
 from stepzero.core.isolation import IsolationFact
 from stepzero.core.landscape import KernelFact, SharpnessFact, StepFact
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
+from stepzero.core.replicas import ReplicasFact
 from stepzero.core.symmetry import SymmetryFact
 from stepzero.core.trace import PoisonFact, Trace
 from stepzero.core.wake import WakeFact
@@ -24,6 +25,7 @@ from stepzero.probe.first_step import first_step
 from stepzero.probe.isolate import isolate
 from stepzero.probe.kernel import kernel
 from stepzero.probe.poison import poison
+from stepzero.probe.replicas import replicas
 from stepzero.probe.sharpness import sharpness
 from stepzero.probe.subject import Subject
 from stepzero.probe.symmetry import symmetry
@@ -43,6 +45,8 @@ class Probe:
     fact: Callable[..., Any]
     reason: Callable[[Trace], str] = lambda _: _ALWAYS
     """Why the first pass makes it worth while; empty when it does not."""
+    applies: Callable[[Subject], bool] = lambda _: True
+    """Whether the subject is of the kind that it is about."""
     needs_gradient: bool = True
     is_deep: bool = False
     """Whether it is too expensive to run unless a deep check was asked for."""
@@ -69,8 +73,19 @@ PROBES: dict[str, Probe] = {
     "isolate": Probe("replacing samples and tokens", isolate, IsolationFact, needs_gradient=False, is_deep=True),
     "sharpness": Probe("measuring curvature", sharpness, SharpnessFact, is_deep=True),
     "kernel": Probe("comparing the gradients of samples", kernel, KernelFact, is_deep=True),
+    "replicas": Probe(
+        "comparing the ranks",
+        replicas,
+        ReplicasFact,
+        applies=lambda subject: subject.is_replicated,
+        needs_gradient=False,
+    ),
     "control": Probe("drawing the model by law", control, ControlFact, oddities.of_oddity),
 }
+
+
+DEEP = frozenset(name for name, probe in PROBES.items() if probe.is_deep)
+"""Those that run in deep checks only."""
 
 
 def observed(
@@ -86,7 +101,11 @@ def observed(
     say("one forward and one backward")
     trace = replace(capture(subject), optimizer=optimizer, profiles=profiles)
     known = {name: PROBES[name] for name in PROBES if name in set(needs)}
-    wanted = [name for name, probe in known.items() if (deep or not probe.is_deep) and probe.reason(trace)]
+    wanted = [
+        name
+        for name, probe in known.items()
+        if (deep or not probe.is_deep) and probe.applies(subject) and probe.reason(trace)
+    ]
     return probed(trace, subject, wanted, say)
 
 

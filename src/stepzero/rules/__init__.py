@@ -72,6 +72,7 @@ HOMES = {
     "SZ706": "structure.inconsistent_siblings",
     "SZ707": "structure.broken_identity_start",
     "SZ801": "distributed.identical_shards",
+    "SZ802": "distributed.diverged_replicas",
     "SZ805": "distributed.unreadable_shard",
     "SZ901": "batch.raw_input",
     "SZ902": "batch.label_out_of_range",
