@@ -88,7 +88,8 @@ def check(
         ignore: rule codes or prefixes whose findings do not count. They are still looked for, without measurements
             of their own, so that what follows from them does not come to count in their place.
         seed: seed of every draw; two checks with one seed are equal.
-        profile: what the model is for, where a rule has to be told: ``"rl"`` for a policy.
+        profile: what the model is for, where a rule has to be told: ``"rl"`` for a policy,
+            ``"mup"`` for one that is to grow.
         deep: run the expensive probes as well: whether samples or positions leak into each other, how sharp the loss
             is, how the start follows the width.
         progress: called with one line a stage.
@@ -139,7 +140,7 @@ def _seeds(model: Any, first: Any, count: Any) -> tuple[int, ...]:
 
 def examine(subject: Subject, asked: Asked, say: Callable[[str], None]) -> tuple[Trace, Report]:
     """Observe, judge and settle one subject; the report is of its one start."""
-    subject.optimizer = made_for(asked.optimizer, subject.model)
+    subject.made_by, subject.optimizer = asked.optimizer, made_for(asked.optimizer, subject.model)
     is_built = subject.factory is not None and subject.optimizer is asked.optimizer
     told = optimizer_fact(subject.optimizer, asked.lr, subject.model, is_built=is_built)
     needs = {need for rule in asked.counted for need in rule.needs}

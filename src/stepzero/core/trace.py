@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from stepzero.core import serial
 from stepzero.core.control import NO_CONTROL, ControlFact
+from stepzero.core.coordinates import NO_WIDTHS, WidthFact
 from stepzero.core.isolation import NO_ISOLATION, IsolationFact
 from stepzero.core.landscape import NO_KERNEL, NO_SHARPNESS, NO_STEP, KernelFact, SharpnessFact, StepFact
 from stepzero.core.memory import LostWrite as LostWrite
@@ -39,8 +40,8 @@ COMPLEX = "its numbers are complex: its units are not compared with each other"
 
 UNREADABLE = ("sharded", "empty-shard")
 """States of tensors whose numbers are not here: see `TensorFact.state`."""
-PROFILES = ("rl",)
-"""rl: the output proposes actions."""
+PROFILES = ("mup", "rl")
+"""mup: the start and the rates follow the maximal update parametrisation; rl: the output proposes actions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +307,7 @@ class Trace:
     isolate: IsolationFact = NO_ISOLATION
     sharpness: SharpnessFact = NO_SHARPNESS
     kernel: KernelFact = NO_KERNEL
+    widths: WidthFact = NO_WIDTHS
     replicas: ReplicasFact = NO_REPLICAS
     optimizer: OptimizerFact = UNTOLD
     profiles: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ from stepzero.core.outcome import Coverage, NotChecked
 from stepzero.core.rule import Rule
 from stepzero.core.trace import UNREADABLE, UNREGISTERED, Trace
 
-_PROBES = ("symmetry", "wake", "control", "first_step", "isolate", "sharpness", "kernel", "replicas")
+_PROBES = ("symmetry", "wake", "control", "first_step", "isolate", "sharpness", "kernel", "widths", "replicas")
 """Fields of the Trace that a probe fills."""
 CRASHED = "crashed: "
 """How the reason of a probe begins that failed by itself: no verdict may rest on it."""

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stepzero.core.landscape import StepFact
 from stepzero.core.trace import Trace
-from stepzero.probe.optimizer import optimizer_of
+from stepzero.probe.optimizer import named, optimizer_of
 from stepzero.probe.replica import Gradients, Replica, ReplicaError
 from stepzero.probe.subject import Subject
 
@@ -53,7 +53,7 @@ def _optimizer(subject: Subject, trace: Trace, replica: Replica) -> Any:
     """The user's own over the copy's parameters, or one of torch's that is named and has a rate."""
     given, rate = subject.optimizer, trace.optimizer.lr
     if given is None or isinstance(given, str | type):
-        kind = given if isinstance(given, type) else _named(given or "SGD")
+        kind = given if isinstance(given, type) else named(given or "SGD")
         try:
             return kind(list(replica.trainable.values()), lr=rate) if kind is not None else None
         except (TypeError, ValueError, RuntimeError):  # an optimizer that needs more than a learning rate
@@ -64,11 +64,6 @@ def _optimizer(subject: Subject, trace: Trace, replica: Replica) -> Any:
         if rate is not None and isinstance(own, int | float) and own and isinstance(group.get("lr"), int | float):
             group["lr"] *= rate / own  # a rate given by hand scales all groups
     return made
-
-
-def _named(name: str) -> Any:
-    kinds = {each.__name__.lower(): each for each in vars(torch.optim).values() if isinstance(each, type)}
-    return kinds.get(name.lower())
 
 
 def _stepped(replica: Replica, optimizer: Any, gradients: Gradients) -> dict[str, Tensor] | None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from stepzero.core.control import ControlFact
+from stepzero.core.coordinates import WidthFact
 from stepzero.core.errors import StepzeroError
 from stepzero.core.isolation import IsolationFact
 from stepzero.core.landscape import KernelFact, SharpnessFact, StepFact
@@ -30,6 +31,7 @@ from stepzero.probe.sharpness import sharpness
 from stepzero.probe.subject import Subject
 from stepzero.probe.symmetry import symmetry
 from stepzero.probe.wake import wake
+from stepzero.probe.widths import base_width, widths
 
 Say = Callable[[str], None]
 _ALWAYS = "asked for"
@@ -73,6 +75,13 @@ PROBES: dict[str, Probe] = {
     "isolate": Probe("replacing samples and tokens", isolate, IsolationFact, needs_gradient=False, is_deep=True),
     "sharpness": Probe("measuring curvature", sharpness, SharpnessFact, is_deep=True),
     "kernel": Probe("comparing the gradients of samples", kernel, KernelFact, is_deep=True),
+    "widths": Probe(
+        "training at three widths",
+        widths,
+        WidthFact,
+        applies=lambda subject: base_width(subject.factory) is not None,
+        is_deep=True,
+    ),
     "replicas": Probe(
         "comparing the ranks",
         replicas,

@@ -1,7 +1,7 @@
 """What a torch optimizer says about the first updates."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -29,6 +29,20 @@ def made_for(optimizer: Any, model: nn.Module) -> Any:
             f"{type(made).__name__} from it; pass for example lambda model: torch.optim.Adam(model.parameters())"
         )
     return made
+
+
+def maker_of(told: Any, rate: float | None) -> Callable[[nn.Module], Any] | None:
+    """A function that makes such an optimizer for other models; None for an instance, or where no rate is known."""
+    if isinstance(told, str | type):
+        kind = told if isinstance(told, type) else named(told)
+        return None if kind is None or rate is None else lambda model: kind(list(model.parameters()), lr=rate)
+    return told if callable(told) and not hasattr(told, "param_groups") else None
+
+
+def named(name: str) -> Any:
+    """The class of torch.optim with this name, in whatever case; None when there is none."""
+    kinds = {each.__name__.lower(): each for each in vars(torch.optim).values() if isinstance(each, type)}
+    return kinds.get(name.lower())
 
 
 def optimizer_fact(

@@ -48,6 +48,8 @@ class Subject:
     """Whether the model came in a wrapper that promises the same weights on every rank."""
     not_replicated: frozenset[str] = frozenset()
     """Parameters that the wrapper was told to leave alone."""
+    made_by: Any = None
+    """What the optimizer was told by: an instance, a class, a name or a function of the model."""
     optimizer: Any = None
     """The user's, over the parameters of ``model``; its steps are only ever taken on a copy."""
 
