@@ -87,3 +87,21 @@ def test_later_tokens_are_replaced_where_the_loss_asks_for_the_next():
     assert behind.future is not None, "a roll brings the end to the front"
     assert behind.future.affected == 2
     assert isolated(Net(0), IDS, loss).future is None
+
+
+def test_results_without_an_axis_of_positions_are_not_taken_for_positions():
+    class Pooled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.head = nn.Embedding(30, 8), nn.Linear(8, 10)
+
+        def forward(self, ids):
+            return self.head(self.table(ids).mean(1))
+
+    def loss(output):
+        wide = F.pad(output, (0, 20))[:, None].expand(4, 9, 30)
+        return F.cross_entropy(wide.flatten(0, 1), IDS[:, 1:].flatten())
+
+    found = isolated(Pooled(), IDS, loss)
+    assert found.claim == "ids"
+    assert found.future is None

@@ -7,6 +7,7 @@ makes a causal claim: its targets are the tokens of an input, one place further 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from stepzero.probe.loss import main_output
 from stepzero.probe.replica import Replica, ReplicaError
 from stepzero.probe.slices import Slices, changed, first_changed
 from stepzero.probe.subject import Parts, Subject
+from stepzero.probe.uses import flat_tensors
 
 _SEQUENCE = 3
 """Axes of an input in which a sample is more than one row."""
@@ -73,7 +75,7 @@ def _between_samples(replica: Replica, trace: Trace) -> dict[str, Any]:
         "is_linked": trace.batch_size is None,
     }
     for place in (0, size - 1):
-        pair = _pair(replica, 0, size, lambda tensor, place=place: _with_another_row(tensor, place, size))
+        pair = _pair(replica, 0, size, partial(_with_another_row, place=place, size=size))
         if torch.equal(pair.output, pair.other) and _is_as_before(replica, place, size):
             return {"why_no_samples": "all samples are equal"}
         untouched = torch.arange(size) != place
@@ -97,10 +99,10 @@ def _from_the_future(replica: Replica, claim: NextToken) -> Leak | None:
         return _with_another_end(tensor, middle) if claim.is_it(tensor) else tensor
 
     output = main_output(replica.respond(*replica.inputs()))
-    if output.dim() < 2 or output.shape[1] < middle or middle < 1:
-        return None
-    pair = _pair(replica, 1, output.shape[1], later)
-    return pair.leak(torch.arange(output.shape[1]) < middle)
+    if output.dim() < _SEQUENCE or output.shape[1] != claim.length:
+        return None  # pooled, or flattened: which result belongs to which position cannot be told
+    pair = _pair(replica, 1, claim.length, later)
+    return pair.leak(torch.arange(claim.length) < middle)
 
 
 def _pair(replica: Replica, axis: int, size: int, change: Callable[[Tensor], Tensor]) -> _Pair:
@@ -110,27 +112,25 @@ def _pair(replica: Replica, axis: int, size: int, change: Callable[[Tensor], Ten
     for parts, watch in zip(((args, kwargs), mapped((args, kwargs), change)), watches, strict=True):
         with module_path(watch):
             outputs.append(main_output(replica.respond(*parts, watch=watch)).detach())
-    return _Pair(*watches, *outputs)
+    return _Pair(watches[0], watches[1], outputs[0], outputs[1])
 
 
 def _leading(replica: Replica) -> int | None:
     """Length of the first axis of the first float tensor of the batch, where its tensors do not agree on one."""
-    sizes: list[int] = []
-    mapped(replica.inputs(), lambda tensor: sizes.append(len(tensor)) or tensor if tensor.dim() > 1 else tensor)
-    return sizes[0] if sizes else None
+    return next((len(tensor) for tensor in _tensors(replica) if tensor.dim() > 1), None)
+
+
+def _tensors(replica: Replica) -> list[Tensor]:
+    args, kwargs = replica.inputs()
+    return flat_tensors((*args, *kwargs.values()))
 
 
 def _is_as_before(replica: Replica, place: int, size: int) -> bool:
     """Whether replacing the sample leaves the batch as it is."""
-    same: list[bool] = []
-    mapped(
-        replica.inputs(),
-        lambda tensor: same.append(torch.equal(tensor, _with_another_row(tensor, place, size))) or tensor,
-    )
-    return all(same)
+    return all(torch.equal(each, _with_another_row(each, place=place, size=size)) for each in _tensors(replica))
 
 
-def _with_another_row(tensor: Tensor, place: int, size: int) -> Tensor:
+def _with_another_row(tensor: Tensor, *, place: int, size: int) -> Tensor:
     """The sample at ``place`` replaced by the one that stands half a batch further on."""
     if not tensor.dim() or len(tensor) != size or tensor.layout != torch.strided:
         return tensor

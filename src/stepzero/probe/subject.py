@@ -80,10 +80,11 @@ def unwrapped(model: nn.Module) -> nn.Module:
 
 def _replication(model: nn.Module, root: nn.Module) -> tuple[bool, frozenset[str]]:
     """Whether a distributed wrapper was taken off, and the names it leaves alone."""
-    while model is not root:
-        if type(model).__name__ == "DistributedDataParallel":
-            return True, frozenset(getattr(model, "parameters_to_ignore", ()))
-        model = getattr(model, "_orig_mod", None) or model.module
+    wrapper: Any = model
+    while wrapper is not root:
+        if type(wrapper).__name__ == "DistributedDataParallel":
+            return True, frozenset(getattr(wrapper, "parameters_to_ignore", ()))
+        wrapper = getattr(wrapper, "_orig_mod", None) or wrapper.module
     return False, frozenset()
 
 

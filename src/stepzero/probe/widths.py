@@ -39,14 +39,13 @@ def _adam(model: nn.Module) -> torch.optim.Optimizer:
 
 def widths(subject: Subject, trace: Trace) -> WidthFact:
     """Train at one, two and four times the width; never raises because of a model that is wider."""
-    base, factory = base_width(subject.factory), subject.factory
+    base = base_width(subject.factory)
+    factory: Any = subject.factory
     if base is None or factory is None:
         return WidthFact(ran=False, reason="the factory takes no width")
     if trace.loss.origin == "surrogate":
         return WidthFact(ran=False, reason="no loss was given: there is nothing to train")
-    make = maker_of(subject.made_by, trace.optimizer.lr) or (
-        lambda model: torch.optim.Adam(model.parameters(), lr=_RATE)
-    )
+    make = maker_of(subject.made_by, trace.optimizer.lr) or _adam
     try:
         check = coordinate_check(
             lambda width: factory(width=width),
