@@ -28,9 +28,9 @@ Sizes = dict[str, Tensor | None]
 """For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
 _OF_NOISE = 8.0
 """A gradient is zero when it is no more than so many times what another rounding changes in it."""
-_FAINT, _FAINT_AS_IS = 1e-9, 1e-2
+_FAINT, _FAINT_AS_IS = 1e-9, 1e-4
 """Of the largest gradient: rounding leaves 1e-16 of each term, in any number of terms that can be run; 6e-8 of it in
-float32."""
+float32, and terms that cancel may be a thousand times as large as what does not."""
 
 
 class ReplicaError(StepzeroError):
@@ -90,12 +90,12 @@ class Replica:
     def _widened(self, value: Any) -> Any:
         return value if self._as_is else widened(value)
 
-    def look(self, batch: int = 0) -> Look:
+    def look(self, batch: int = 0, *, cancelled: frozenset[str] = frozenset()) -> Look:
         """Norms of each gradient's slices along axis 0, negative where it is rounding alone; gradients and output.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
         first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
-        gradient is faint enough for that question.
+        gradient is faint enough for that question, other than those of the parameters ``cancelled``.
         """
         with self._running():
             output, scalar = self._scalar(batch, None)
@@ -103,6 +103,7 @@ class Replica:
             found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
             seen = main_output(output).detach()
             faint = _FAINT_AS_IS if self._as_is else _FAINT
+            found |= {name: -each for name in cancelled if (each := found.get(name)) is not None}
             if _is_any_faint(found, max(1, seen.numel()) ** -0.5, faint):
                 third = self._differentiated(scalar / 3)
                 for name, norms in found.items():
@@ -241,9 +242,13 @@ class Replica:
 
 def _slice_norms(gradient: Tensor) -> Tensor:
     """[slices along axis 0]; largest magnitudes, which unlike squares do not underflow."""
-    flat = gradient.detach().abs()
-    flat = flat.flatten(1).amax(1) if flat.dim() > 1 and flat.numel() else flat.reshape(-1)
-    return flat.to("cpu", torch.float64)
+    flat = gradient.detach()
+    if flat.dim() > 1 and flat.numel() and not flat.is_complex():
+        rows = flat.flatten(1)
+        flat = torch.maximum(rows.amax(1), -rows.amin(1))  # no copy of the whole
+    elif flat.dim() > 1 and flat.numel():
+        flat = flat.abs().flatten(1).amax(1)
+    return flat.abs().reshape(-1).to("cpu", torch.float64)
 
 
 def _is_any_faint(sizes: Sizes, arriving: float, faint: float) -> bool:

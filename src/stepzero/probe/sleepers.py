@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stepzero.measure.control import Law
 from stepzero.probe import steps
-from stepzero.probe.replica import Gradients, Replica, Sizes
+from stepzero.probe.replica import Gradients, Look, Replica, Sizes
 
 MIN_STEPS = 3
 _SEVERAL = 2
@@ -32,6 +32,7 @@ class Sleepers:
         seed: int,
         tables: frozenset[str],
         same: float,
+        cancelled: frozenset[str] = frozenset(),
     ) -> None:
         self.replica, self.laws, self.longest, self.same = replica, found, longest, same
         self._generator = torch.Generator().manual_seed(0x3A4E + seed)
@@ -41,6 +42,8 @@ class Sleepers:
         self.outputs: dict[int, Tensor] = {}
         self.tables = tables
         """Looked-up parameters: rows that no batch asks for are not asleep."""
+        self.cancelled = cancelled
+        """Parameters whose gradient is known to be rounding alone."""
         self.exact: dict[str, bool] = {}
         self.missing: list[str] = []
         self.last: Sizes = {}
@@ -61,12 +64,14 @@ class Sleepers:
 
     def stepped(self) -> int | None:
         """Virtual steps, and back to the start; how many were taken, None where a gradient is not finite."""
-        look = self.replica.look(0)
+        look = self._look(0)
         if not all(each is None or bool(each.isfinite().all()) for each in look.sizes.values()):
             return None
         self.outputs[0], sizes, gradients = look.output, look.sizes, look.gradients
-        if self._has_zeros(sizes):  # perhaps another batch reaches them
-            sizes, gradients = self._joined(sizes, gradients)
+        if self._has_zeros(sizes):
+            if self._wakes_at_once(sizes, gradients):
+                return 1
+            sizes, gradients = self._joined(sizes, gradients)  # perhaps another batch reaches them
         self.missing = [name for name, each in sizes.items() if each is None]
         taken = self._step_until_quiet(sizes, gradients)
         self.replica.reset()
@@ -77,9 +82,34 @@ class Sleepers:
         now = self.last[name]
         return name not in self.tables and (now is None or _has_exact_zero(now[self.asleep(name)]))
 
+    def _look(self, batch: int) -> Look:
+        return self.replica.look(batch, cancelled=self.cancelled)
+
+    def _wakes_at_once(self, sizes: Sizes, gradients: Gradients) -> bool:
+        """Whether one step on the true batch wakes all that sleeps there, as behind one zero: then no more is asked."""
+        steps.along(self.replica, _moving(sizes, gradients))
+        later = self._look(0).sizes
+        self.replica.reset()
+        asleep = {name: each == 0 for name, each in sizes.items() if each is not None and name not in self.tables}
+        now = {name: each[which] for name, which in asleep.items() if (each := later[name]) is not None}
+        rounding = {name for name, each in now.items() if bool((each < 0).any()) and not bool((each > 0).any())}
+        if len(now) < len(asleep) or any(bool((now[name] == 0).any()) for name in set(now) - rounding):
+            return False
+        drawn = {name: self._noise(self.replica.start_of(name)) for name in sorted(rounding)}
+        if rounding and self._change(drawn, (0,)) > self.same:
+            return False
+        self.missing = [name for name, size in sizes.items() if size is None]
+        self._begin(sizes)
+        self.last = later
+        # A faint slice among others that woke is reached as they are; one rounding alone is left in is none.
+        self._note(1, {name: None if name in rounding or each is None else each.abs() for name, each in later.items()})
+        self.exact |= dict.fromkeys(rounding, False)
+        self._changes |= {self._key(name): 0.0 for name in rounding}
+        return True
+
     def _joined(self, sizes: Sizes, gradients: Gradients) -> tuple[Sizes, Gradients]:
         """Slice sizes and gradients of both batches together."""
-        look = self.replica.look(1)
+        look = self._look(1)
         self.outputs[1], more, others = look.output, look.sizes, look.gradients
         both: Sizes = {}
         for name, one in sizes.items():
@@ -97,24 +127,25 @@ class Sleepers:
 
     def _step_until_quiet(self, sizes: Sizes, gradients: Gradients) -> int:
         """Steps on alternate batches while slices without any gradient are left; returns how many were taken."""
-        for name, each in sizes.items():
-            if each is not None:
-                self.first[name] = [0 if size > 0 else None for size in each.tolist()]
-                self.exact[name] = _has_exact_zero(each)
-        self.last = sizes
+        self._begin(sizes)
         for step in range(1, self.longest + 1):
             if not self._is_waiting(sizes):
                 return step - 1
-            moving = {
-                name: g for name, g in gradients.items() if (s := sizes[name]) is not None and bool((s > 0).any())
-            }
-            steps.along(self.replica, moving)
-            look = self.replica.look(step % 2)
+            steps.along(self.replica, _moving(sizes, gradients))
+            look = self._look(step % 2)
             sizes, gradients = look.sizes, look.gradients
             self.last = sizes
             if not self._note(step, sizes) and step >= MIN_STEPS:
                 return step
         return self.longest
+
+    def _begin(self, sizes: Sizes) -> None:
+        """Note what is live from the start."""
+        for name, each in sizes.items():
+            if each is not None:
+                self.first[name] = [0 if size > 0 else None for size in each.tolist()]
+                self.exact[name] = _has_exact_zero(each)
+        self.last = sizes
 
     def _is_waiting(self, sizes: Sizes) -> bool:
         for name, first in self.first.items():
@@ -163,7 +194,7 @@ class Sleepers:
             if factor < 1:
                 values = {name: factor * value if value.dim() > 1 else value for name, value in values.items()}
             self.replica.write(values)
-            look = self.replica.look(0)
+            look = self._look(0)
             sizes, after = look.sizes, look.output
             if bool(after.isfinite().all()) and all(
                 each is None or bool(each.isfinite().all()) for each in sizes.values()
@@ -215,7 +246,7 @@ class Sleepers:
     def woken_inside(self, name: str, drawn: list[int]) -> set[int]:
         """Stuck zero slices of a parameter that live when others and every zero that moves are drawn."""
         self.replica.write({each: self._grown(each, drawn if each == name else []) for each in self.first})
-        now = self.replica.look(0).sizes[name]
+        now = self._look(0).sizes[name]
         self.replica.reset()
         return set() if now is None else {place for place in self.zero_slices(name) if now[place] > 0}
 
@@ -249,7 +280,7 @@ class Sleepers:
                 start[slices] = drawn[slices]
             values[name] = start if start.dim() else drawn
         self.replica.write(values)
-        sizes = self.replica.look(0).sizes
+        sizes = self._look(0).sizes
         self.replica.reset()
         found = set()
         for name in self.stuck:
@@ -259,6 +290,11 @@ class Sleepers:
             if bool((now[self.asleep(name)] > 0).any()):
                 found.add(name)
         return found
+
+
+def _moving(sizes: Sizes, gradients: Gradients) -> Gradients:
+    """Gradients of which some slice is more than rounding."""
+    return {name: each for name, each in gradients.items() if (s := sizes[name]) is not None and bool((s > 0).any())}
 
 
 def _has_exact_zero(sizes: Tensor) -> bool:

@@ -14,8 +14,10 @@ from typing import Any
 
 from torch import Tensor
 
+from stepzero.core.limits import Limits
 from stepzero.core.trace import Trace
 from stepzero.core.wake import Cause, ParameterWake, WakeFact
+from stepzero.measure.cancelled import cancelled
 from stepzero.measure.control import laws
 from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.products import dead_products
@@ -41,7 +43,9 @@ def wake(subject: Subject, trace: Trace, optimizer: Any = None) -> WakeFact:
         if optimizer is None and (glanced := _glance(subject, trace)) is not None:
             return glanced
         replica = Replica(subject)
-        fact = _fact(Sleepers(replica, laws(trace), _longest(trace), subject.seed, _tables(trace), _SAME))
+        fact = _fact(
+            Sleepers(replica, laws(trace), _longest(trace), subject.seed, _tables(trace), _SAME, _cancelled(trace))
+        )
         own = optimizer_of(optimizer, subject.model, replica.parameters) if optimizer is not None else None
         return touched(replica, own, fact) if own is not None and fact.ran else fact
     except ReplicaError as error:
@@ -51,6 +55,10 @@ def wake(subject: Subject, trace: Trace, optimizer: Any = None) -> WakeFact:
 def _tables(trace: Trace) -> frozenset[str]:
     """Looked-up parameters: rows that no batch asks for are not asleep."""
     return frozenset(use.parameter for each in trace.operations for use in each.uses if use.slot == "table")
+
+
+def _cancelled(trace: Trace) -> frozenset[str]:
+    return frozenset(cancelled(trace, Limits()))
 
 
 def _longest(trace: Trace) -> int:
@@ -88,7 +96,8 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
         return None
     try:
         replica = Replica(subject, as_is=True)
-        sleepers = Sleepers(replica, laws(trace), MIN_STEPS, subject.seed, _tables(trace), _SAME_AS_IS)
+        known = _cancelled(trace)
+        sleepers = Sleepers(replica, laws(trace), MIN_STEPS, subject.seed, _tables(trace), _SAME_AS_IS, known)
         taken = sleepers.stepped()
         if taken is None or sleepers.latest > _GLANCED or sleepers.is_every_one_asleep():
             return None
@@ -124,7 +133,7 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool) -> ParameterWak
     cause: Cause = ""
     if is_asleep and not (effect or is_missing or sleepers.exact[name]):
         cause = "algebra"  # a cancelled sum that changes nothing: no other start would make it matter
-    else:
+    elif is_asleep or sleepers.latest > 1:  # what wakes at once needs no comparison
         alive = sleepers.control[0].get(name)
     is_live = is_woken or (alive is not None and bool((alive[asleep or slice(None)] > 0).any()))
     if is_asleep and not cause:
@@ -138,7 +147,7 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool) -> ParameterWak
         zero_stuck=len(sleepers.zero_slices(name)) if asleep else 0,
         cause=cause,
         effect=effect,
-        control=is_live,
+        control=is_live if is_asleep or alive is not None else None,
         wake_size=size / reference if size is not None and reference > 0 else None,
     )
 
