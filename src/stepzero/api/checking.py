@@ -30,7 +30,7 @@ from stepzero.probe.control import remeasured
 from stepzero.probe.counterfactual import redrawn
 from stepzero.probe.optimizer import made_for, optimizer_fact
 from stepzero.probe.subject import Subject, subject_of
-from stepzero.rules.causes import candidates, explained
+from stepzero.rules.causes import candidates
 
 Progress = Callable[[str], None] | None
 
@@ -148,8 +148,7 @@ def examine(subject: Subject, asked: Asked, say: Callable[[str], None]) -> tuple
     say("judging")
     judged = _judged(observed, asked.chosen, asked.limits)
     vanished = _vanished(subject, observed, judged, asked.chosen, asked.limits)
-    told_apart = explained(observed, judged.findings, vanished)
-    settled = settle(observed, told_apart, asked)
+    settled = settle(observed, judged.findings, vanished, asked)
     judged = _counted(judged, asked)
     accepted = _accepted(observed, judged, asked.limits)
     return observed, _report(observed, judged, settled, asked, accepted)

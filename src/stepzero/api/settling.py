@@ -13,7 +13,7 @@ from stepzero.core.rule import NotJudged
 from stepzero.core.suppression import Suppressed
 from stepzero.core.trace import Trace
 from stepzero.rules import selection
-from stepzero.rules.causes import as_loud
+from stepzero.rules.causes import Vanished, as_loud, explained
 from stepzero.verdict import baseline as baselines
 from stepzero.verdict import seeds as over
 from stepzero.verdict.suppress import Outcome, followed, of_comments, suppress
@@ -28,23 +28,30 @@ class Settled:
     crashed: tuple[NotChecked, ...] = ()
 
 
-def settle(observed: Trace, explained: Sequence[Finding], asked: Asked) -> Settled:
-    """Take off what is suppressed and what the baseline knows; then judge the suppressions themselves."""
+def settle(observed: Trace, findings: Sequence[Finding], vanished: Vanished, asked: Asked) -> Settled:
+    """Explain the findings, take off what is suppressed and what the baseline knows, judge the suppressions themselves.
+
+    ``vanished`` is what counterfactual repairs made vanish, as in `rules.causes.attribute`.
+    """
+
+    def without_orphans(outcome: Outcome) -> Outcome:
+        again = explained(observed, [replace(each, root=None) for each in outcome.kept], vanished)
+        return followed(outcome, {each.id: each.root for each in again})
+
     suppressions = (*asked.suppressions, *of_comments(observed, selection.codes))
-    outcome = suppress(explained, suppressions, observed, (rule.code for rule in asked.counted))
-    outcome = _without_known(outcome, as_loud(explained), asked)
+    told = explained(observed, findings, vanished)
+    outcome = without_orphans(suppress(told, suppressions, observed, (rule.code for rule in asked.counted)))
+    outcome = without_orphans(_without_known(outcome, asked))
     notes, crashed = _late("suppressions", replace(observed, suppressions=outcome.facts), asked)
-    return Settled(
-        (*as_loud(outcome.kept), *notes),
-        tuple(sorted(outcome.suppressed, key=lambda each: _order(each.finding))),
-        crashed,
-    )
+    hidden = sorted(outcome.suppressed, key=lambda each: _order(each.finding))
+    return Settled((*as_loud(outcome.kept), *notes), tuple(hidden), crashed)
 
 
-def _without_known(outcome: Outcome, loud: Sequence[Finding], asked: Asked) -> Outcome:
+def _without_known(outcome: Outcome, asked: Asked) -> Outcome:
+    """Take off what the baseline knows to be as loud: each root counts as loud as its worst consequence."""
     if asked.baseline is None:
         return outcome
-    severities = {finding.id: finding.severity for finding in loud}
+    severities = {finding.id: finding.severity for finding in as_loud(outcome.kept)}
     kept: list[Finding] = []
     for finding in outcome.kept:
         why = baselines.known(finding, severities[finding.id], asked.baseline)
@@ -52,7 +59,7 @@ def _without_known(outcome: Outcome, loud: Sequence[Finding], asked: Asked) -> O
             kept.append(finding)
         else:
             outcome.suppressed.append(Suppressed(finding, f"baseline {asked.baseline.name}", why))
-    return followed(replace(outcome, kept=kept))
+    return replace(outcome, kept=kept)
 
 
 def over_seeds(observed: Trace, reports: Sequence[Report], asked: Asked) -> Report:
@@ -95,7 +102,7 @@ def with_baseline_told(report: Report, asked: Asked) -> Report:
     by = f"baseline {asked.baseline.name}"
     hidden = sum(each.by == by for each in report.suppressed)
     stale = baselines.stale(report, asked.baseline)
-    told = f"{by}: {hidden} of its {len(asked.baseline.entries)} entries found again"
+    told = f"{by}: {len(asked.baseline.entries)} entries, which hide {hidden} of today's findings"
     if stale:
         named = ", ".join(f"{entry.code} {entry.place or 'the model'}" for entry in stale[:3])
         more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""

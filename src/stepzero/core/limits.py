@@ -287,3 +287,8 @@ class Limits:
     coordinate_roundoffs: float = limit(
         16.0, unit="u x rms", source="a few roundings of one reduction, as for equality"
     )
+    diff_factor: float = limit(
+        1.25,
+        unit="factor",
+        source="64 units tell a deviation to 9 %; two seeds lie three of these apart (diff)",
+    )

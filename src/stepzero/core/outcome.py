@@ -161,8 +161,19 @@ class Report:
         """Render as plain text of at most ``width`` columns."""
         return str(_renderer("text").render(self, width=width))
 
+    def to_html(self) -> str:
+        """Render as one page that needs nothing else: no font, script or picture from elsewhere."""
+        return str(_renderer("html").render(self))
+
+    def to_sarif(self) -> str:
+        """Render as SARIF 2.1.0, with paths relative to the working directory."""
+        return str(_renderer("sarif").render(self))
+
     def __str__(self) -> str:
         return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return str(_renderer("html").fragment(self))
 
     def _of(self, severity: Severity) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.severity == severity)

@@ -53,10 +53,8 @@ class SeedsFact:
 
 def _together(spreads: list[Spread]) -> Spread:
     """One spread over all places: of each seed the loudest."""
-    loudest = [
-        min(spreads, key=lambda spread: _rank(spread.severities[number]))
-        for number in range(len(spreads[0].severities))
-    ]
+    count = range(len(spreads[0].severities))
+    loudest = [min(spreads, key=lambda spread: _rank(spread.severities[number])) for number in count]
     return Spread(
         spreads[0].code,
         spreads[0].name,

@@ -1,11 +1,12 @@
 """Which findings are suppressed, by what, and which suppressions hide nothing.
 
 A suppression holds for a finding when, alone or with others, it covers *every* place the finding names: hiding less
-than was meant is seen at once, hiding more is not. What follows from a suppressed finding goes with it, since it has
-no cause left to count under; a finding that hangs under another one can be suppressed by itself.
+than was meant is seen at once, hiding more is not. What follows from a suppressed finding goes with it, unless another
+finding that counts explains it too: a fault that is known and meant must not come back as its consequences. A finding
+that hangs under another one can be suppressed by itself.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 
@@ -69,18 +70,25 @@ def suppress(
         for index, suppression in enumerate(suppressions)
         if suppression.is_local
     )
-    return followed(outcome)
+    return outcome
 
 
-def followed(outcome: Outcome) -> Outcome:
-    """Move what follows from a suppressed finding to the suppressed ones."""
+def followed(outcome: Outcome, others: Mapping[str, str | None]) -> Outcome:
+    """Move what follows from a suppressed finding to the suppressed ones, unless another cause remains for it.
+
+    ``others`` holds, by the id of each finding that is kept, the root it has among those that are kept.
+    """
     hidden = {each.finding.id: each for each in outcome.suppressed}
+    orphans = {finding.id for finding in outcome.kept if finding.root in hidden}
     kept: list[Finding] = []
     for finding in outcome.kept:
-        cause = hidden.get(finding.root or "")
-        if cause is None:
+        other = others.get(finding.id)
+        if finding.root is None or finding.id not in orphans:
             kept.append(finding)
+        elif other is not None and other not in orphans:
+            kept.append(replace(finding, root=other))
         else:
+            cause = hidden[finding.root]
             outcome.suppressed.append(Suppressed(finding, f"follows from {cause.finding.id}", cause.reason))
     return replace(outcome, kept=kept)
 
