@@ -1,81 +1,98 @@
-"""Does one virtual step wake all that sleeps? So it is behind one zero: a head, a branch, an adapter.
+"""One real step of the user's own optimizer, on a copy: does the loss fall, or does the step throw it up?
 
-Asked first, on the true batch, because it is the commonest case and the answer costs one pass.
+Costs one forward and backward and one more forward; where the loss rises, a few forwards more say whose step it was.
 """
 
-from dataclasses import dataclass
-from typing import Protocol
+import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from stepzero.probe import steps
-from stepzero.probe.replica import Gradients, Look, Replica, Sizes
+from stepzero.core.landscape import StepFact
+from stepzero.core.trace import Trace
+from stepzero.probe.optimizer import named, optimizer_of
+from stepzero.probe.replica import Gradients, Replica, ReplicaError
+from stepzero.probe.subject import Subject
+
+_TRIED = 4
+"""Parameters whose own step is tried alone, those that move most first."""
 
 
-class Copy(Protocol):
-    """What is asked of the copy; see `stepzero.probe.sleepers.Sleepers`."""
+def first_step(subject: Subject, trace: Trace) -> StepFact:
+    """Take the step; never raises because of the model or the optimizer."""
+    if trace.loss.origin == "surrogate":
+        return StepFact(ran=False, reason="no loss was given: what a step does to it cannot be said")
+    try:
+        replica = Replica(subject, as_is=True)
+        optimizer = _optimizer(subject, trace, replica)
+        if optimizer is None:
+            return StepFact(ran=False, reason=f"{trace.optimizer.name} cannot be made for a copy of the model")
+        gradients, _ = replica.run(0, loss_only=True)
+        replica.reset()
+        before = replica.loss()
+        moved = _stepped(replica, optimizer, gradients)
+        if moved is None:
+            return StepFact(ran=False, reason=f"{trace.optimizer.name} does not step by gradients alone")
+        replica.write(moved)
+        after = replica.loss()
+        alone = _alone(replica, moved) if not after <= before else ()
+    except ReplicaError as error:
+        return StepFact(ran=False, reason=str(error))
+    return StepFact(
+        ran=True,
+        optimizer=trace.optimizer.name,
+        lr=trace.optimizer.lr or 0.0,
+        before=before,
+        after=after,
+        alone=alone,
+    )
 
-    replica: Replica
-    tables: frozenset[str]
-    same: float
 
-    def look(self, batch: int, doubted: frozenset[str] | None = None) -> Look:
-        """Forward and backward."""
-
-    def noise(self, like: Tensor) -> Tensor:
-        """Standard normal numbers."""
-
-    def change(self, values: dict[str, Tensor], batches: tuple[int, ...] = (0, 1)) -> float:
-        """Relative change of the output with other values."""
-
-
-@dataclass(frozen=True, slots=True)
-class Woken:
-    """All that slept is awake, or is an offset that changes nothing."""
-
-    sizes: Sizes
-    """After the step; zero for slices of such offsets."""
-    rounding: frozenset[str]
-    """Parameters with such slices."""
-    change: float
-    """Relative change of the output when they are redrawn: no more than rounding."""
-
-
-def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | None:
-    """Step once along ``gradients`` and look again; None where a slice still sleeps. The copy is left at the start."""
-    asleep = {name: each == 0 for name, each in sizes.items() if each is not None and name not in copy.tables}
-    asleep = {name: which for name, which in asleep.items() if bool(which.any())}
-    steps.along(copy.replica, steps.moving(sizes, gradients))
-    later = copy.look(0, frozenset(asleep)).sizes
-    copy.replica.reset()
-    found, rounding = dict(later), dict[str, Tensor]()
-    for name, which in asleep.items():
-        now = later[name]
-        if now is None:
+def _optimizer(subject: Subject, trace: Trace, replica: Replica) -> Any:
+    """The user's own over the copy's parameters, or one of torch's that is named and has a rate."""
+    given, rate = subject.optimizer, trace.optimizer.lr
+    if given is None or isinstance(given, str | type):
+        kind = given if isinstance(given, type) else named(given or "SGD")
+        try:
+            return kind(list(replica.trainable.values()), lr=rate) if kind is not None else None
+        except (TypeError, ValueError, RuntimeError):  # an optimizer that needs more than a learning rate
             return None
-        if _is_rounding(copy, name, now[which]):
-            rounding[name] = which & (now <= 0)
-            found[name] = now.clamp(min=0)
-        elif bool((now[which] == 0).any()):
-            return None
-        else:  # a faint slice among others that woke is reached as they are
-            found[name] = now.abs()
-    change = copy.change(_redrawn(copy, rounding), (0,)) if rounding else 0.0
-    return Woken(found, frozenset(rounding), change) if change <= copy.same else None
+    made = optimizer_of(given, subject.model, replica.parameters)
+    for group in made.param_groups if made is not None else ():
+        own = given.param_groups[0].get("lr")
+        if rate is not None and isinstance(own, int | float) and own and isinstance(group.get("lr"), int | float):
+            group["lr"] *= rate / own  # a rate given by hand scales all groups
+    return made
 
 
-def _is_rounding(copy: Copy, name: str, now: Tensor) -> bool:
-    """Whether rounding is all that arrives at all slices of a parameter, or at some of a vector of packed biases."""
-    is_vector = copy.replica.start_of(name).dim() < 2
-    return bool((now < 0).any()) and (is_vector or not bool((now > 0).any()))
+def _stepped(replica: Replica, optimizer: Any, gradients: Gradients) -> dict[str, Tensor] | None:
+    """Values after the step; the copy goes back to the start. None where the optimizer wants more than gradients."""
+    for name, parameter in replica.trainable.items():
+        gradient = gradients.get(name)
+        parameter.grad = None if gradient is None else gradient.to(parameter.dtype)
+    try:
+        optimizer.step()
+    except (TypeError, RuntimeError):  # a closure, sparse gradients
+        return None
+    finally:
+        for parameter in replica.trainable.values():
+            parameter.grad = None
+    moved = {name: value for name, value in replica.state().items() if not torch.equal(value, replica.start_of(name))}
+    replica.reset()
+    return moved
 
 
-def _redrawn(copy: Copy, slices: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Values with these slices moved by normal numbers."""
-    values = {}
-    for name, which in slices.items():
-        start = copy.replica.start_of(name)
-        at = which.to(start.device).view(-1, *[1] * (start.dim() - 1)) if start.dim() else which.to(start.device)[0]
-        values[name] = torch.where(at, start + copy.noise(start), start)
-    return values
+def _alone(replica: Replica, moved: dict[str, Tensor]) -> tuple[tuple[str, float], ...]:
+    """Loss after the steps of single parameters, those that move most beside their size."""
+
+    def relative(name: str) -> float:
+        start, step = replica.start_of(name), moved[name] - replica.start_of(name)
+        return float(step.norm() / start.norm().clamp_min(1e-12)) * math.sqrt(start.numel())
+
+    found = []
+    for name in sorted(moved, key=relative, reverse=True)[:_TRIED]:
+        replica.reset()
+        replica.write({name: moved[name]})
+        found.append((name, replica.loss()))
+    return tuple(sorted(found, key=lambda each: -math.inf if math.isnan(each[1]) else -each[1]))

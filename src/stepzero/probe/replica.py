@@ -143,6 +143,49 @@ class Replica:
             args, kwargs = copy.deepcopy(self._batches[batch])
             return main_output(self.model(*args, **kwargs)).detach()
 
+    def evaluate(self) -> None:
+        """Evaluation mode from now on: norms use the statistics they keep."""
+        for module in self.model.modules():
+            if not isinstance(module, torch.jit.ScriptModule):
+                module.training = False
+
+    def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The true batch, to be changed and given to `respond`."""
+        args, kwargs = copy.deepcopy(self._batches[0])
+        return args, kwargs
+
+    def respond(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, watch: Any = None) -> Any:
+        """What the model returns for these inputs, under the mode ``watch``; nothing is differentiated."""
+        with self._running() as stack:
+            if watch is not None:
+                stack.enter_context(watch)
+            return self.model(*args, **kwargs)
+
+    def loss(self) -> float:
+        """The loss on the true batch."""
+        with self._running():
+            _, scalar = self._scalar(0, None, loss_only=True)
+            return float(scalar.detach())
+
+    def sample_gradients(self, count: int, seed: int) -> Tensor:
+        """[count, numbers] gradient of each sample's main output times random numbers, over all trainable parameters.
+
+        Raises:
+            ReplicaError: the output has no axis of samples in front, or no derivative.
+        """
+        with self._running():
+            output = main_output(self._called(0, None))
+            if not output.dim() or output.shape[0] < count or not output.requires_grad or output.is_complex():
+                raise ReplicaError("the output has no samples that could be differentiated one by one")
+            generator = torch.Generator().manual_seed(0x5A + seed)
+            drawn = torch.randn(output.shape[1:], generator=generator, dtype=torch.float64).to(output.device)
+            each = (output * drawn).reshape(len(output), -1).sum(1)
+            rows = []
+            for place in range(count):
+                found = self._differentiated(each[place], retain_graph=True)
+                rows.append(torch.cat([g.reshape(-1) for g in found.values() if g is not None]).double())
+        return torch.stack(rows)
+
     def reset(self) -> None:
         """Back to the start, buffers included."""
         self.write(self._start)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stepzero.measure.control import Law
 from stepzero.probe import steps
-from stepzero.probe.first_step import after_one_step
+from stepzero.probe.waking import after_one_step
 from stepzero.probe.replica import Gradients, Look, Replica, Sizes
 
 MIN_STEPS = 3

@@ -1,0 +1,73 @@
+"""Does the first pass give a reason to draw the model by law for comparison? That costs several training steps.
+
+One function a kind of oddity; each is looser than the rule that asks, which compares with the draws.
+"""
+
+import torch
+from torch import Tensor
+
+from stepzero.core.trace import Operation, Signal, Trace
+from stepzero.measure.signal import projector
+from stepzero.measure.suspicion import tensor_of
+from stepzero.measure.uses import weight_use
+
+_FLATTENED, _FULL = 2.2, 3.0
+"""Directions that four projections show of a response: 2 to 2.5 of three, above 3 of a dozen and more."""
+_FEWEST = 16
+"""Units and positions below which few directions are what there is."""
+_ONE_CLASS, _SURE = 0.9, 4.0
+"""Share of the samples that one class wins; probability of the likeliest class, of that of a blind guess."""
+
+
+def of_oddity(trace: Trace) -> str:
+    """Why the model may behave unlike others of its shape; empty when nothing is odd."""
+    if not trace.has_backward:
+        return ""
+    return _of_few_directions(trace) or _of_one_winner(trace)
+
+
+def _of_few_directions(trace: Trace) -> str:
+    """Some layer's responses lie in fewer directions than others of the same model do."""
+    seen = 0.0
+    for operation in trace.operations:
+        directions = directions_of(operation)
+        if directions is None:
+            continue
+        seen = max(seen, directions)
+        use = weight_use(operation)
+        if use is not None and seen > _FULL and directions < _FLATTENED:
+            return f"responses of {use.parameter} lie in few directions"
+    return ""
+
+
+def directions_of(operation: Operation) -> float | None:
+    """Entropy rank, 1 to 4, of what four random projections keep of the centred responses; None where few exist."""
+    signal = operation.forward
+    if signal is None or signal.nonfinite or operation.kind not in ("weighted", "activation"):
+        return None
+    if min(signal.units, signal.rows) < _FEWEST or not signal.projections:
+        return None
+    prints_KU = _centred(signal)
+    values = torch.linalg.eigvalsh(prints_KU @ prints_KU.T).clamp_min(0)
+    total = float(values.sum())
+    if total == 0.0:
+        return 0.0
+    return float(torch.exp(torch.special.entr(values / total).sum()))
+
+
+def _centred(signal: Signal) -> Tensor:
+    """[K, U] fingerprints less what the mean responses add to them."""
+    prints_KU = tensor_of(signal.fingerprint).view(-1, signal.units)
+    sums = projector(signal.rows, torch.device("cpu"), torch.float64)[1:].sum(1, keepdim=True)
+    return prints_KU - sums * tensor_of(signal.unit_mean)
+
+
+def _of_one_winner(trace: Trace) -> str:
+    """Nearly every sample is put into one class, and surely."""
+    loss = next((each for each in reversed(trace.operations) if each.kind == "loss"), None)
+    share, sure, classes = (
+        loss.attributes.get(key) if loss is not None else None for key in ("top_share", "confidence", "num_classes")
+    )
+    if not isinstance(share, float) or not isinstance(sure, float) or not isinstance(classes, int):
+        return ""
+    return f"one class wins {share:.0%} of the samples" if share > _ONE_CLASS and sure * classes > _SURE else ""
