@@ -5,13 +5,13 @@
     python -m benchmarks.faults --short         a few of them, untrained: seconds
     python -m benchmarks.faults --kind NAME     only that kind of write; --net NAME: networks with that in their name
 
-A fault counts when it really hurts: the network was trained with it for 200 steps at three learning rates, and the best
-loss is worse than that of the sound network by more than the margin: a fifth, three deviations of a single run, or a
-twentieth of what the sound network learnt, whichever is most. 200 faults, drawn from all that were planted, are trained so. A fault is *detected* when the check
-says a warning or an error that it does not say of the sound network; it is *placed* when the first place of the first
-finding is that of the fault; it is *named* when the first finding's code is one that stands for such a fault. A
-harmless twin is *flagged* by any new warning or error; those flagged are trained as well. A full run writes
-``benchmarks/results/faults.json``; exit 1 when a bar is missed.
+A fault counts when it really hurts: the network was trained with it for 200 steps at three learning rates, and the
+best loss is worse than that of the sound network by more than the margin: a fifth, three deviations of a single run,
+or a twentieth of what the sound network learnt, whichever is most. 200 faults, drawn from all that were planted, are
+trained so. A fault is *detected* when the check says a warning or an error that it does not say of the sound network;
+it is *placed* when the first place of the first finding is that of the fault; it is *named* when the first finding's
+code is one that stands for such a fault. A harmless twin is *flagged* by any new warning or error; those flagged are
+trained as well. A full run writes ``benchmarks/results/faults.json``; exit 1 when a bar is missed.
 """
 
 import argparse

@@ -19,8 +19,8 @@ RATES = (1.0, 0.3, 3.0)
 SEEDS = 3
 BATCH = 32
 RELATIVE, DEVIATIONS, LEARNT = 0.2, 3.0, 0.05
-"""How much worse is worse: a fifth of the sound loss, three deviations of a single run, or a twentieth of what the sound
-network learnt, whichever is most."""
+"""How much worse is worse: a fifth of the sound loss, three deviations of a single run, or a twentieth of what was
+learnt, whichever is most."""
 
 
 _PLANTING = "blocks data heads kind nets networks parts sequences subject training twins values wiring"
