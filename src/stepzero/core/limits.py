@@ -30,6 +30,16 @@ class Limits:
     tokens_error_share: float = limit(
         0.5, unit="share of tokens", source="half of the set or more adds nothing (SZ212); fewer is a narrower start"
     )
+    faint_gradient: float = limit(
+        1e-6,
+        unit="of the largest gradient",
+        source="what rounding leaves of a cancelled sum in float32 (catalogue 0.2)",
+    )
+    cancelled_gradient: float = limit(
+        1e-4,
+        unit="of the root sum of squares of its terms",
+        source="a sum of n terms keeps 6e-8 of them where they cancel, and about 1 where they do not (SZ603)",
+    )
     wake_warning_size: float = limit(1e-6, unit="of the control", source="catalogue SZ404")
     wake_error_size: float = limit(1e-30, unit="gradient", source="near float32 underflow, catalogue SZ404")
     wake_error_of_eps: float = limit(1e-3, unit="of the optimizer's eps", source="catalogue SZ404")
