@@ -15,6 +15,7 @@ trained as well. A full run writes ``benchmarks/results/faults.json``; exit 1 wh
 """
 
 import argparse
+import itertools
 import json
 import math
 import sys
@@ -45,14 +46,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parse(arguments)
     torch.set_num_threads(1)
     began = time.process_time()
-    kinds = [kind for kind in (*FAULTS, *TWINS) if options.kind in ("", kind) and (not options.short or kind in SHORT)]
+    kinds = [kind for kind in mixed() if options.kind in ("", kind) and (not options.short or kind in SHORT)]
     first, count = (0 if options.seen or options.short else FIRST_HELD), 1 if options.short else options.count
     found = trial.trials(
         kinds, range(first, first + SEEDS), count, is_held=not (options.seen or options.short), only=options.net
     )
-    done = [_show(each) for each in found]
+    deadline = time.monotonic() + 60 * options.minutes
+    done = [_show(each) for each in itertools.takewhile(lambda _: time.monotonic() < deadline, found)]
     if not options.short:
-        train_(done)
+        train_(done, deadline + 60 * options.minutes)
     document = summary(done)
     show(document)
     if not (options.short or options.kind or options.net):
@@ -62,12 +64,19 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if document["meets_bars"] else 1
 
 
-def train_(done: Sequence[Trial]) -> None:
-    """Train a sample of the faults, and every twin that was flagged."""
+def mixed() -> list[str]:
+    """Faults and twins in one fixed order that has some of all at every length."""
+    kinds = [*FAULTS, *TWINS]
+    return Random(0).sample(kinds, len(kinds))
+
+
+def train_(done: Sequence[Trial], deadline: float) -> None:
+    """Train every twin that was flagged and a sample of the faults, as far as time allows."""
     faults = [each for each in done if not each.case.is_twin and not each.crash]
     chosen = Random(0).sample(faults, min(SAMPLE, len(faults)))
-    for each in (*chosen, *(each for each in done if each.case.is_twin and each.is_detected)):
-        trial.train_(each)
+    for each in (*(each for each in done if each.case.is_twin and each.is_detected), *chosen):
+        if time.monotonic() < deadline:
+            trial.train_(each)
 
 
 def summary(done: Sequence[Trial]) -> dict[str, Any]:
@@ -175,6 +184,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--kind", default="", choices=("", *FAULTS, *TWINS), help="only this kind of write")
     parser.add_argument("--net", default="", help="only networks whose name contains this")
     parser.add_argument("--count", type=int, default=COUNT, help="trials of each kind")
+    parser.add_argument("--minutes", type=float, default=600.0, help="time for planting, and again for training")
     return parser.parse_args(arguments)
 
 

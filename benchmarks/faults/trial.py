@@ -152,8 +152,8 @@ def trials(kinds: Iterable[str], seeds: Iterable[int], count: int, *, is_held: b
     """Of every kind up to ``count`` trials, over the networks that have a place for it in turn, seed by seed."""
     chosen = [name for name, net in networks().items() if net.is_held == is_held and only in name]
     seeds = tuple(seeds)
-    for turn, kind in enumerate(kinds):
-        shift = turn * 5 % max(1, len(chosen))
+    for kind in kinds:
+        shift = [*FAULTS, *TWINS].index(kind) * 5 % max(1, len(chosen))
         turned = [*chosen[shift:], *chosen[:shift]]
         found = (trial for seed in seeds for name in turned if (trial := run(Case(name, kind, seed))) is not None)
         yield from itertools.islice(found, count)

@@ -210,6 +210,9 @@ class Limits:
     periodic_phase: float = limit(
         1.5707963, unit="radians", source="pi / 2: a standard deviation of half of half a period (SZ320)"
     )
+    periodic_aliasing: float = limit(
+        62.83185307, unit="radians", source="20 pi: ten periods within one deviation, noise between samples (SZ320)"
+    )
     periodic_min_rows: float = limit(8, unit="positions", source="a spread needs several points (SZ320)")
     cone_dimensions: float = limit(
         3, unit="inputs", source="in four dimensions lines through the origin no longer cover the data (SZ608)"
