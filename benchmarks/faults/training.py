@@ -23,7 +23,7 @@ RELATIVE, DEVIATIONS, LEARNT = 0.2, 3.0, 0.05
 learnt, whichever is most."""
 
 
-_PLANTING = "blocks data heads kind nets networks parts sequences subject training twins values wiring"
+_PLANTING = "blocks data heads kind nets networks parts sequences subject training values wiring"
 SOURCES = [Path(__file__).parent / f"{name}.py" for name in _PLANTING.split()]
 """What decides how a network trains, the checker left out."""
 

@@ -23,7 +23,7 @@ TWINS: dict[str, Kind] = twins.KINDS
 LOUD = ("error", "warning")
 FIRST_HELD = 1000
 """Seeds from here on belong to the networks that are held back."""
-_SOURCES = [*training.SOURCES, Path(__file__), Path(sz.__file__).parent]
+_SOURCES = [*training.SOURCES, Path(twins.__file__), Path(__file__), Path(sz.__file__).parent]
 
 
 @dataclass(frozen=True)

@@ -17,14 +17,18 @@ from benchmarks.faults.parts import Pair, Weight
 from benchmarks.faults.subject import Subject
 
 
+_MANY = 64
+"""Samples that tell whether a part is used by all or by some."""
+
+
 def _before_norm(subject: Subject) -> Iterator[Site]:
     """Five times the scale in a layer whose result a norm divides out again."""
     for weight in parts.hidden(subject):
-        kept, before = weight.value.clone(), parts.run(subject.model, subject.few())
+        kept, before = weight.value.clone(), parts.run(subject.model, subject.few(_MANY))
         weight.value.mul_(2.0)
         if weight.bias is not None:
             weight.bias.mul_(2.0)
-        same = (parts.run(subject.model, subject.few()) - before).abs().max() < 1e-2 * before.abs().max()
+        same = (parts.run(subject.model, subject.few(_MANY)) - before).abs().max() < 1e-2 * before.abs().max()
         weight.value.copy_(kept)
         if weight.bias is not None:
             weight.bias.div_(2.0)
@@ -53,7 +57,9 @@ def _zero_branch(subject: Subject) -> Iterator[Site]:
         if _on_main_path(subject, weight):
             continue
         kept = [value.clone() for value in (weight.value, weight.bias) if value is not None]
+        before = parts.run(subject.model, subject.few(_MANY))
         _zero_(weight)
+        changed = (parts.run(subject.model, subject.few(_MANY)) != before).flatten(1).any(1)
         gradient = parts.gradients(subject)[weight.name]
         weight.value.copy_(kept[0])
         if weight.bias is not None:
@@ -61,7 +67,8 @@ def _zero_branch(subject: Subject) -> Iterator[Site]:
         rows = (
             gradient.permute(*weight.units, *weight.sums).flatten(len(weight.units)).flatten(0, len(weight.units) - 1)
         )
-        if int(torch.linalg.matrix_rank(rows)) > min(rows.shape) // 2:
+        is_everyones = bool(changed.all())  # not one expert of several
+        if is_everyones and int(torch.linalg.matrix_rank(rows)) > min(rows.shape) // 2:
             yield Site((weight.name,), lambda _, weight=weight: _zero_(weight))
 
 
