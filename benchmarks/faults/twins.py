@@ -16,7 +16,6 @@ from benchmarks.faults.kind import Kind, Site, generator, kind, normal_
 from benchmarks.faults.parts import Pair, Weight
 from benchmarks.faults.subject import Subject
 
-
 _MANY = 64
 """Samples that tell whether a part is used by all or by some."""
 
