@@ -84,6 +84,11 @@ class Limits:
     law_min_layers: float = limit(
         4, unit="weighted operations", source="below that the first steps repair a scale (SZ302)"
     )
+    law_short_range: float = limit(
+        1e3,
+        unit="ratio",
+        source="measured: plain nets of three hidden layers learn at a product of 1/1000 and not at 1/8000 (SZ302)",
+    )
     drift_slope: float = limit(1.25, unit="factor a layer", source="He 2015; a factor 1.25 is 9 in ten layers (SZ301)")
     drift_range: float = limit(100.0, unit="ratio", source="two decades along one segment (SZ301)")
     drift_varied_range: float = limit(
@@ -224,6 +229,9 @@ class Limits:
     periodic_inputs: float = limit(4, unit="inputs", source="more are encoded already (SZ320)")
     periodic_phase: float = limit(
         1.5707963, unit="radians", source="pi / 2: a standard deviation of half of half a period (SZ320)"
+    )
+    periodic_aliasing: float = limit(
+        62.83185307, unit="radians", source="20 pi: ten periods within one deviation, noise between samples (SZ320)"
     )
     periodic_min_rows: float = limit(8, unit="positions", source="a spread needs several points (SZ320)")
     cone_dimensions: float = limit(

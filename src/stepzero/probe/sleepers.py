@@ -233,7 +233,11 @@ class Sleepers:
         return (role_of(name), tuple(self.first.get(name, ())))
 
     def woken_inside(self, name: str, drawn: list[int]) -> set[int]:
-        """Stuck zero slices of a parameter that live when others and every zero that moves are drawn."""
+        """Stuck zero slices of a parameter that live when others and every zero that moves are drawn.
+
+        The zeros that move are drawn alike at every call, so that answers differ by what was asked alone.
+        """
+        self._generator.manual_seed(0x7A2C)
         self.replica.write({each: self._grown(each, drawn if each == name else []) for each in self.first})
         now = self.look(0).sizes[name]
         self.replica.reset()
@@ -243,9 +247,9 @@ class Sleepers:
         """The parameter with the zero slices drawn that wake by themselves, and ``also``."""
         start = self.replica.start_of(name).clone()
         awake = [place for place, step in enumerate(self.first[name]) if step is not None and start.dim()]
-        places = [*also, *(place for place in awake if not bool(start[place].any()))]
+        drawn, places = self._drawn(name), [*also, *(place for place in awake if not bool(start[place].any()))]
         if places:
-            start[places] = self._drawn(name)[places]
+            start[places] = drawn[places]
         return start
 
     def is_factor(self, name: str) -> bool:
