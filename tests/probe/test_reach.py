@@ -26,7 +26,7 @@ class Reader(nn.Module):
         self.newline = nn.Parameter(torch.zeros(4))
         self.tasks = nn.ModuleDict({"a": nn.Linear(4, 2), "b": nn.Linear(4, 2)})
         self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
-        self.spare.bias = None
+        self.table, self.kept = nn.Embedding(3, 4), nn.Embedding(3, 4)
 
     def reset(self) -> None:
         nn.init.zeros_(self.spare.weight)
@@ -39,7 +39,7 @@ class Reader(nn.Module):
         return self.tasks[task](hidden)
 
     def look(self, image: Tensor) -> Tensor:
-        return self.image(image) + self.newline
+        return self.image(image) + self.newline + self.table.weight[0]
 
 
 def names(model: nn.Module) -> list[str]:
@@ -50,9 +50,11 @@ def names(model: nn.Module) -> list[str]:
 def test_what_a_branch_or_a_key_would_reach_is_optional(wrap):
     model = wrap(Reader())
     prefix = "1." if isinstance(model, nn.Sequential) else ""
-    unread = [prefix + name for name in ("image.weight", "image.bias", "newline", "spare.weight", "tasks.b.weight",
-                                         "tasks.b.bias", "blocks.1.weight", "blocks.1.bias")]  # fmt: skip
-    waiting = {prefix + name for name in ("image.weight", "image.bias", "newline", "tasks.b.weight", "tasks.b.bias")}
+    unread = [prefix + name for name in ("image.weight", "image.bias", "newline", "spare.weight", "spare.bias",
+                                         "tasks.b.weight", "tasks.b.bias", "blocks.1.weight", "blocks.1.bias",
+                                         "table.weight", "kept.weight")]  # fmt: skip
+    waiting = {prefix + name for name in ("image.weight", "image.bias", "newline", "tasks.b.weight", "tasks.b.bias",
+                                          "table.weight")}  # fmt: skip
     assert optional(model, unread, names(model)) == waiting
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from stepzero.measure.modules import topmost
+from stepzero.measure.modules import highest
 
 _START = "forward"
 Methods = dict[str, list[frozenset[str]]]
@@ -20,7 +20,7 @@ Methods = dict[str, list[frozenset[str]]]
 
 def optional(model: nn.Module, unread: list[str], everyone: Iterable[str]) -> set[str]:
     """Those of the ``unread`` parameters that code within reach of ``forward`` names, or whose whole module it does."""
-    groups = topmost(unread, everyone)
+    groups = highest(unread, everyone)
     if not groups:
         return set()
     methods = {kind: _methods(kind) for kind in {type(module) for module in model.modules()}}

@@ -140,3 +140,7 @@ def test_what_another_call_would_read_is_a_note():
     assert found(Sees(eye=nn.Linear(3, 8))) == {("eye",): "info"}
     assert found(Sees(eye=nn.Linear(3, 8)), batch={"x": X, "image": torch.randn(16, 3)}) == {}
     assert found(Sees(eye=nn.Linear(3, 8), lost=nn.Linear(3, 8))) == {("eye",): "info", ("lost",): "warning"}
+
+
+def test_a_parameter_without_elements_misses_nothing():
+    assert found(Net(none=nn.Parameter(torch.zeros(0, 8)))) == {}

@@ -77,7 +77,7 @@ def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
         yield NotJudged("no gradient was taken")
     if not trace.has_backward:
         return
-    trainable = [fact for fact in trace.parameters if fact.requires_grad]
+    trainable = [fact for fact in trace.parameters if fact.requires_grad and fact.numel]
     cut_off = {each.parameter for each in trace.wake.parameters if each.cause == "cut"}  # SZ406 speaks of these
     without = [fact for fact in trainable if fact.gradient is None and fact.name not in cut_off]
     unread = [fact.name for fact in without if not fact.is_used]
