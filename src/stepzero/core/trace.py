@@ -209,6 +209,8 @@ class TensorFact:
     """Flat index of the first NaN or infinity."""
     is_used: bool = False
     """Whether any recorded operation read it."""
+    is_optional: bool = False
+    """No operation read it, but code within reach of `forward` names it: another call would."""
     gradient: GradientFact | None = None
     """None when autograd returned None: no path to the loss."""
     values: Vector = Vector()
