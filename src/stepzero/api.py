@@ -15,10 +15,11 @@ from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted, NotChecked, Report
 from stepzero.core.plan import FanFact, Plan
+from stepzero.core.provenance import PoisonFact
 from stepzero.core.rule import NotJudged, Rule
 from stepzero.core.seed import checked_seed
 from stepzero.core.symmetry import SymmetryFact
-from stepzero.core.trace import PoisonFact, Trace
+from stepzero.core.trace import Trace
 from stepzero.core.version import VERSION
 from stepzero.core.wake import WakeFact
 from stepzero.measure import idioms, oddities, suspicion

@@ -32,8 +32,7 @@ class Draw:
     off: Vector = Vector()
     """Activations: share of units without any slope at every position, 0 to 1."""
     rank: Vector = Vector()
-    """Entropy rank of the centred responses: 1 to the smaller of units and sampled positions less one; 0 when they are
-    constant."""
+    """Entropy rank of each centred result: 1 to the smaller of units and positions less one; 0 when constant."""
     gradients: Vector = Vector()
     """Norm of the gradient of each of `Trace.parameters`."""
     top_share: float | None = None

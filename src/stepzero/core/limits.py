@@ -52,6 +52,23 @@ class Limits:
     outlier_max_kurtosis_z: float = limit(
         30.0, unit="standard deviations", source="beyond this no light-tailed law of 1e12 elements reaches (SZ103)"
     )
+    untouched_share: float = limit(
+        2 / 3, unit="of the weights", source="a function that writes fewer is one of several (SZ106)"
+    )
+    untouched_weights: float = limit(4, unit="weights", source="fewer are written one by one (SZ106)")
+    untouched_factor: float = limit(
+        4.0,
+        unit="factor of the law",
+        source="initialisers in use lie within 2.4 of the laws (torch's default, He, std 0.02) (SZ106)",
+    )
+    draw_zero_chance: float = limit(0.01, unit="probability", source="of one exact zero in a float32 draw (SZ107)")
+    draw_spread_roundoffs: float = limit(8.0, unit="u x abs(mean)", source="16 values in two deviations (SZ107)")
+    draw_min_elements: float = limit(16, unit="elements", source="too few to estimate a deviation (SZ107)")
+    rank_ratio: float = limit(0.25, unit="of the control's entropy rank", source="catalogue SZ205")
+    rank_min: float = limit(8.0, unit="directions", source="a quarter of fewer is what one or two units can do (SZ205)")
+    rank_of_input: float = limit(
+        0.5, unit="of the control's entropy rank", source="half of the directions were lost before the layer (SZ205)"
+    )
     fan_factor: float = limit(
         1.4,
         unit="factor of the standard deviation",

@@ -13,6 +13,7 @@ from typing import TypeAlias
 from stepzero.core import serial
 from stepzero.core.control import NO_CONTROL, ControlFact
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
+from stepzero.core.provenance import NO_POISON, NOT_WATCHED, LostWrite, PoisonFact, WriteRecord
 from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
 from stepzero.core.wake import NO_WAKE, WakeFact
@@ -198,6 +199,8 @@ class TensorFact:
     """None when autograd returned None: no path to the loss."""
     values: Vector = Vector()
     """Every element of a floating-point parameter with one axis and at most 4,096 of them; else empty."""
+    lead: Vector = Vector()
+    """The first 32 elements of a parameter with more axes: a draw is known by how it begins."""
     repeated_rows: int = 0
     """Tables that no operation looks up or multiplies with (learned queries, prompts): rows equal to another one."""
     equal_rows: tuple[int, ...] = ()
@@ -272,36 +275,6 @@ class LossFact:
 
 
 @dataclass(frozen=True, slots=True)
-class Unwritten:
-    """A tensor that still held the probe's filling after the model was built (poison probe)."""
-
-    name: str
-    kind: str
-    numel: int
-    num_unwritten: int
-
-
-@dataclass(frozen=True, slots=True)
-class LostWrite:
-    """Writes of the factory into a weight that the next forward computes anew from raw tensors."""
-
-    name: str
-    """The weight as the code addresses it: ``conv.weight``."""
-    raw: tuple[str, ...]
-    """The parameters it is computed from."""
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoisonFact:
-    """What building the model in marked memory showed; ``reason`` says why nothing could be shown."""
-
-    ran: bool
-    reason: str = ""
-    unwritten: tuple[Unwritten, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Trace:
     """One model on one batch, observed."""
 
@@ -312,9 +285,10 @@ class Trace:
     modules: tuple[ModuleFact, ...] = ()
     inputs: tuple[InputFact, ...] = ()
     loss: LossFact = LossFact("none", "none", None)
-    poison: PoisonFact = PoisonFact(ran=False, reason="not requested")
+    poison: PoisonFact = NO_POISON
     lost_writes: tuple[LostWrite, ...] = ()
     """Of the factory; empty when stepzero did not call one."""
+    writes: WriteRecord = NOT_WATCHED
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
     control: ControlFact = NO_CONTROL

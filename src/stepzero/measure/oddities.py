@@ -9,10 +9,10 @@ from torch import Tensor
 from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.measure.signal import projector
 from stepzero.measure.suspicion import tensor_of
-from stepzero.measure.uses import weight_use
+from stepzero.measure.uses import before, weight_use
 
-_FLATTENED, _FULL = 2.2, 3.0
-"""Directions that four projections show of a response: 2 to 2.5 of three, above 3 of a dozen and more."""
+_FLATTENED, _FULL = 2.8, 3.0
+"""Directions that four projections show of a response: up to 2.7 of three, 3.2 and more of a dozen."""
 _FEWEST = 16
 """Units and positions below which few directions are what there is."""
 _ONE_CLASS, _SURE = 0.9, 4.0
@@ -27,15 +27,13 @@ def of_oddity(trace: Trace) -> str:
 
 
 def _of_few_directions(trace: Trace) -> str:
-    """Some layer's responses lie in fewer directions than others of the same model do."""
-    seen = 0.0
-    for operation in trace.operations:
+    """Some layer's responses lie in few directions, and what it reads does not."""
+    for operation in trace.weighted():
+        use, source = weight_use(operation), before(trace, operation)
         directions = directions_of(operation)
-        if directions is None:
+        if use is None or directions is None or source is None or directions >= _FLATTENED:
             continue
-        seen = max(seen, directions)
-        use = weight_use(operation)
-        if use is not None and seen > _FULL and directions < _FLATTENED:
+        if (directions_of(source) or 0.0) > _FULL:
             return f"responses of {use.parameter} lie in few directions"
     return ""
 
@@ -43,7 +41,7 @@ def _of_few_directions(trace: Trace) -> str:
 def directions_of(operation: Operation) -> float | None:
     """Entropy rank, 1 to 4, of what four random projections keep of the centred responses; None where few exist."""
     signal = operation.forward
-    if signal is None or signal.nonfinite or operation.kind not in ("weighted", "activation"):
+    if signal is None or signal.nonfinite:
         return None
     if min(signal.units, signal.rows) < _FEWEST or not signal.projections:
         return None

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from stepzero.core.errors import StepzeroError, TargetError
+from stepzero.probe.lines import shown
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything
 from stepzero.probe.subject import Subject, subject_of, unwrapped
 from stepzero.probe.writes import watched_writes
@@ -55,6 +56,7 @@ def build(
     subject.factory = factory
     subject.source_lines = _by_path(unwrapped(model), lines)
     subject.lost_writes = watch.lost(subject.model)
+    subject.writes = watch.journal.record(subject.model)
     return subject
 
 
@@ -136,15 +138,3 @@ def _creator(frame: FrameType | None, module: nn.Module) -> str | None:
             return None if code.co_filename.startswith(_HERE) else f"{shown(code.co_filename)}:{frame.f_lineno}"
         frame = frame.f_back
     return None
-
-
-def shown(filename: str) -> str:
-    """Relative to the working directory when below it, else from the package root: no absolute paths in reports."""
-    path = Path(filename)
-    try:
-        return path.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        parts_ = path.parts
-        if "site-packages" in parts_:
-            return "/".join(parts_[len(parts_) - parts_[::-1].index("site-packages") :])
-        return path.as_posix()

@@ -30,18 +30,17 @@ DRAWS = 4
 _HALF = 0.5
 """A unit is flat when its slope is small at more than half of the positions."""
 _FEWEST = 2
-_RANKED = frozenset(["weighted", "activation"])
 
 Key = tuple[str, int, str, int]
 """Module, its call, operation, which one of that name."""
 
 
 class Ranking(Recorder):
-    """Also keeps the entropy rank of each layer's and activation's responses."""
+    """Also keeps the entropy rank of each result."""
 
     def _measure(self, record: Record, tensor: Tensor, flatness: Any = None) -> None:
         super()._measure(record, tensor, flatness)
-        if record.forward is not None and record.kind in _RANKED and record.forward.plan.rows > 1:
+        if record.forward is not None and record.forward.plan.rows > 1:
             record.scalars["rank"] = entropy_rank(rows_of(tensor, record.forward.plan))
 
 

@@ -63,6 +63,7 @@ def trace(
         modules=_modules(subject, run.recorder.calls),
         inputs=inputs,
         lost_writes=subject.lost_writes,
+        writes=subject.writes,
         loss=_loss(run, operations),
         batch_size=batch_size(subject),
         has_forward=True,

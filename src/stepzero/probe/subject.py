@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from stepzero.core.errors import BatchError, TargetError
-from stepzero.core.trace import LostWrite
+from stepzero.core.provenance import NOT_WATCHED, LostWrite, WriteRecord
 from stepzero.probe.restore import preserved_randomness
 from stepzero.probe.uses import flat_tensors
 
@@ -39,6 +39,7 @@ class Subject:
     factory: Callable[[], Any] | None = None
     source_lines: dict[str, str] = field(default_factory=dict)
     lost_writes: tuple[LostWrite, ...] = ()
+    writes: WriteRecord = NOT_WATCHED
     is_stand_in: bool = False
     notes: list[str] = field(default_factory=list)
     seed: int = 0

@@ -22,9 +22,13 @@ from stepzero.rules.gradient.stuck_parameter import stuck_parameter
 from stepzero.rules.gradient.unbalanced_updates import unbalanced_updates
 from stepzero.rules.gradient.unused_parameter import unused_parameter
 from stepzero.rules.gradient.update_out_of_band import update_out_of_band
+from stepzero.rules.memory.low_precision_draw import low_precision_draw
 from stepzero.rules.memory.non_finite_value import non_finite_value
 from stepzero.rules.memory.outlier_value import outlier_value
+from stepzero.rules.memory.special_init_overwritten import special_init_overwritten
 from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
+from stepzero.rules.memory.unrepeatable_init import unrepeatable_init
+from stepzero.rules.memory.untouched_parameter import untouched_parameter
 from stepzero.rules.memory.unwritten_memory import unwritten_memory
 from stepzero.rules.memory.write_without_effect import write_without_effect
 from stepzero.rules.output.constant_output import constant_output
@@ -57,8 +61,10 @@ from stepzero.rules.symmetry.identical_heads import identical_heads
 from stepzero.rules.symmetry.identical_layers import identical_layers
 from stepzero.rules.symmetry.identical_set_tokens import identical_set_tokens
 from stepzero.rules.symmetry.identical_siblings import identical_siblings
+from stepzero.rules.symmetry.low_effective_rank import low_effective_rank
 from stepzero.rules.symmetry.lumped_units import lumped_units
 from stepzero.rules.symmetry.proportional_units import proportional_units
+from stepzero.rules.symmetry.reused_draw import reused_draw
 from stepzero.rules.symmetry.twin_units import twin_units
 
 ALL: tuple[Rule, ...] = (
@@ -66,15 +72,21 @@ ALL: tuple[Rule, ...] = (
     unwritten_memory,
     outlier_value,
     unmaterialised_tensor,
+    unrepeatable_init,
+    untouched_parameter,
+    low_precision_draw,
     write_without_effect,
+    special_init_overwritten,
     twin_units,
     lumped_units,
     equal_rows,
     proportional_units,
+    low_effective_rank,
     constant_weight,
     identical_siblings,
     identical_heads,
     identical_layers,
+    reused_draw,
     identical_set_tokens,
     signal_drift,
     off_law_scale,
