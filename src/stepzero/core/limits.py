@@ -69,6 +69,19 @@ class Limits:
     rank_of_input: float = limit(
         0.5, unit="of the control's entropy rank", source="half of the directions were lost before the layer (SZ205)"
     )
+    offset_share: float = limit(0.5, unit="share of units", source="most of a layer; catalogue SZ306")
+    offset_control: float = limit(0.25, unit="share of units", source="half of the share that is reported (SZ306)")
+    offset_min_samples: float = limit(8, unit="batch entries", source="a deviation needs several; catalogue SZ306")
+    overflow_share: float = limit(0.1, unit="of the dtype's largest number", source="Micikevicius 2018 (SZ312)")
+    mapped_slope: float = limit(
+        1e-4,
+        unit="of the map's largest slope",
+        source="deviations started at softplus(-7) train and have 9e-4; Adam needs 9/lr steps to leave (SZ319)",
+    )
+    mapped_share: float = limit(0.5, unit="share of entries", source="most of the parameter (SZ319)")
+    router_share: float = limit(0.9, unit="share of positions", source="catalogue SZ211")
+    router_control: float = limit(0.5, unit="share of positions", source="catalogue SZ211")
+    router_min_positions: float = limit(16, unit="positions", source="a share of 0.9 needs several (SZ211)")
     fan_factor: float = limit(
         1.4,
         unit="factor of the standard deviation",

@@ -39,10 +39,13 @@ from stepzero.rules.output.loud_head import loud_head
 from stepzero.rules.output.non_finite_loss import non_finite_loss
 from stepzero.rules.output.off_target_regression import off_target_regression
 from stepzero.rules.signal.dead_units import dead_units
+from stepzero.rules.signal.mapped_value_off_range import mapped_value_off_range
 from stepzero.rules.signal.misplaced_residual_scale import misplaced_residual_scale
 from stepzero.rules.signal.narrow_deep_stack import narrow_deep_stack
 from stepzero.rules.signal.norm_off_identity import norm_off_identity
 from stepzero.rules.signal.off_law_scale import off_law_scale
+from stepzero.rules.signal.offset_units import offset_units
+from stepzero.rules.signal.overflow_ahead import overflow_ahead
 from stepzero.rules.signal.residual_growth import residual_growth
 from stepzero.rules.signal.saturated_units import saturated_units
 from stepzero.rules.signal.sharp_attention import sharp_attention
@@ -56,6 +59,7 @@ from stepzero.rules.structure.closed_gate import closed_gate
 from stepzero.rules.structure.dead_product import dead_product
 from stepzero.rules.structure.inconsistent_siblings import inconsistent_siblings
 from stepzero.rules.symmetry.constant_weight import constant_weight
+from stepzero.rules.symmetry.degenerate_router import degenerate_router
 from stepzero.rules.symmetry.equal_rows import equal_rows
 from stepzero.rules.symmetry.identical_heads import identical_heads
 from stepzero.rules.symmetry.identical_layers import identical_layers
@@ -87,18 +91,22 @@ ALL: tuple[Rule, ...] = (
     identical_heads,
     identical_layers,
     reused_draw,
+    degenerate_router,
     identical_set_tokens,
     signal_drift,
     off_law_scale,
     saturated_units,
     dead_units,
+    offset_units,
     sharp_attention,
     residual_growth,
     norm_off_identity,
+    overflow_ahead,
     wrong_fan,
     narrow_deep_stack,
     misplaced_residual_scale,
     unusable_time_constants,
+    mapped_value_off_range,
     slow_periodic_features,
     gradient_drift,
     stuck_parameter,
