@@ -6,10 +6,10 @@ from torch import nn
 
 from stepzero.api import trace
 from stepzero.measure.control import laws
-from stepzero.probe.waking import after_one_step
 from stepzero.probe.replica import Replica
 from stepzero.probe.sleepers import Sleepers
 from stepzero.probe.subject import subject_of
+from stepzero.probe.waking import after_one_step
 from tests.probe.planting import X, square, stack
 from tests.probe.sleeping import TOKENS, Attends, Gated, by_name, only_biases, woken, zeroed
 

@@ -66,6 +66,7 @@ def trace(
         inputs=inputs,
         comments=subject.comments,
         lost_writes=subject.lost_writes,
+        writes=subject.writes,
         loss=_loss(run, operations),
         batch_size=batch_size(subject),
         distinct_samples=distinct_samples(subject),

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from stepzero.measure.control import Law
 from stepzero.probe import steps
-from stepzero.probe.waking import after_one_step
 from stepzero.probe.replica import Gradients, Look, Replica, Sizes
+from stepzero.probe.waking import after_one_step
 
 MIN_STEPS = 3
 _SEVERAL = 2
