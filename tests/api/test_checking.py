@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.outcome import Report
 from stepzero.core.rule import NotJudged, Rule, rule
 from stepzero.core.trace import Trace
+from stepzero.probe import further
 from tests.probe import planting, sleeping
 from tests.probe.observing import seeded
 
@@ -311,7 +313,8 @@ def test_a_report_is_the_same_twice() -> None:
 
 
 def test_a_crashed_probe_makes_the_report_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checking, "symmetry", lambda *_: 1 / 0)
+    crashing = replace(further.PROBES["symmetry"], run=lambda *_: 1 / 0)
+    monkeypatch.setitem(further.PROBES, "symmetry", crashing)
     layer = nn.Linear(8, 8)
     nn.init.constant_(layer.weight, 0.1)
     report = api.check(nn.Sequential(nn.Linear(8, 8), nn.Tanh(), layer), torch.ones(4, 8))

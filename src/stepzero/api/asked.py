@@ -1,6 +1,6 @@
 """What a check was asked for, understood: which rules, what does not count, against which baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Rule
 from stepzero.core.suppression import Suppression
+from stepzero.core.trace import PROFILES
 from stepzero.rules import selection
 from stepzero.verdict import baseline as baselines
 
@@ -30,6 +31,8 @@ class Asked:
     limits: Limits = Limits()  # noqa: RUF009 - frozen, so one shared default is safe
     optimizer: Any = None
     lr: float | None = None
+    profiles: tuple[str, ...] = ()
+    deep: bool = False
 
     @property
     def counted(self) -> tuple[Rule, ...]:
@@ -50,6 +53,8 @@ def asked_for(
     *,
     optimizer: Any = None,
     lr: float | None = None,
+    profile: Any = None,
+    deep: bool = False,
 ) -> Asked:
     """Check every argument; `ConfigError` says which is wrong, and what comes nearest to an unknown code."""
     chosen = selection.chosen(select)
@@ -62,7 +67,18 @@ def asked_for(
         limits or Limits(),
         optimizer,
         lr,
+        _profiles(profile),
+        deep,
     )
+
+
+def _profiles(profile: Any) -> tuple[str, ...]:
+    given = () if profile is None else (profile,) if isinstance(profile, str) else profile
+    named = tuple(given) if isinstance(given, Iterable) else (given,)
+    if unknown := [name for name in named if name not in PROFILES]:
+        guess = did_you_mean(str(unknown[0]), PROFILES)
+        raise ConfigError(f"profile: no profile {unknown[0]!r}{guess}; known: {', '.join(PROFILES)}")
+    return named
 
 
 def _by_module(given: Any) -> tuple[Suppression, ...]:

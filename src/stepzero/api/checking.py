@@ -12,33 +12,32 @@ from stepzero.api.asked import Asked, asked_for
 from stepzero.api.fixing import remember
 from stepzero.api.settling import Settled, in_order, over_seeds, settle, with_baseline_told
 from stepzero.core.baseline import Baseline
-from stepzero.core.errors import ConfigError, StepzeroError, did_you_mean
+from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.core.finding import RANK, Finding
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted, NotChecked, Report
 from stepzero.core.rule import NotJudged, Rule
 from stepzero.core.seed import checked_seed
-from stepzero.core.symmetry import SymmetryFact
-from stepzero.core.trace import PoisonFact, Trace
+from stepzero.core.trace import Trace
 from stepzero.core.version import VERSION
-from stepzero.core.wake import WakeFact
-from stepzero.measure import idioms, suspicion
-from stepzero.measure.coverage import CRASHED, coverage
+from stepzero.measure import idioms
+from stepzero.measure.coverage import coverage
 from stepzero.measure.layers import layer_table
+from stepzero.probe import further
 from stepzero.probe.build import build
 from stepzero.probe.capture import capture
+from stepzero.probe.control import remeasured
 from stepzero.probe.counterfactual import redrawn
-from stepzero.probe.optimizer import optimizer_fact
-from stepzero.probe.poison import poison
+from stepzero.probe.optimizer import made_for, optimizer_fact
 from stepzero.probe.subject import Subject, subject_of
-from stepzero.probe.symmetry import symmetry
-from stepzero.probe.wake import wake
 from stepzero.rules.causes import candidates
 
 Progress = Callable[[str], None] | None
 
 _REPAIRED = 5
 """Root causes tried by redrawing them, the likeliest first."""
+_NOT_AGAIN = frozenset(["poison", "control", "replicas"])
+"""Probes whose records do not change when a copy is redrawn, or are taken anew in another way."""
 _ONE_FACTOR = frozenset(["SZ402"])
 """Where redrawing one of the tensors named is the cure, and redrawing all would hide which."""
 
@@ -63,7 +62,8 @@ def check(
     select: str | Iterable[str] | None = None,
     ignore: str | Iterable[str] | None = None,
     seed: int = 0,
-    deep: bool = False,  # noqa: ARG001 - of the contract; there is no expensive probe yet
+    profile: str | Iterable[str] | None = None,
+    deep: bool = False,
     progress: Progress = None,
     batch_is_stand_in: bool = False,
     name: str | None = None,
@@ -81,14 +81,17 @@ def check(
         loss: ``callable(output)``, ``callable(output, target)``, a name such as ``"cross_entropy"``, or None: the
             model's own ``.loss``, else one inferred from the target, else random cotangents; the report says which.
         target: what the loss compares with.
-        optimizer: the optimizer training will use, if one is at hand (instance, class or name): some symmetries
-            and some zeros last under one and not under another.
+        optimizer: the optimizer training will use, if one is at hand (instance, class, name, or a function of the
+            model that makes it): some symmetries and some zeros last under one and not under another.
         lr: its first learning rate, when it is not the optimizer's own.
         select: rule codes or prefixes to run (``"SZ1"``, ``"SZ305"``); all when None.
         ignore: rule codes or prefixes whose findings do not count. They are still looked for, without measurements
             of their own, so that what follows from them does not come to count in their place.
         seed: seed of every draw; two checks with one seed are equal.
-        deep: run the expensive probes as well.
+        profile: what the model is for, where a rule has to be told: ``"rl"`` for a policy,
+            ``"mup"`` for one that is to grow.
+        deep: run the expensive probes as well: whether samples or positions leak into each other, how sharp the loss
+            is, how the start follows the width.
         progress: called with one line a stage.
         batch_is_stand_in: say that the batch is made up, so that rules about the data stay silent.
         name: what to call the model in the report.
@@ -107,7 +110,9 @@ def check(
             do.
         Exception: whatever the user's own code raised, with a note naming the layer it died in.
     """
-    asked = asked_for(select, ignore, per_module_ignores, baseline, limits, optimizer=optimizer, lr=lr)
+    asked = asked_for(
+        select, ignore, per_module_ignores, baseline, limits, optimizer=optimizer, lr=lr, profile=profile, deep=deep
+    )
     tried = _seeds(model, seed, seeds)
     say = progress or (lambda _: None)
 
@@ -135,8 +140,11 @@ def _seeds(model: Any, first: Any, count: Any) -> tuple[int, ...]:
 
 def examine(subject: Subject, asked: Asked, say: Callable[[str], None]) -> tuple[Trace, Report]:
     """Observe, judge and settle one subject; the report is of its one start."""
-    told, subject.optimizer = optimizer_fact(asked.optimizer, asked.lr, subject.model), asked.optimizer
-    observed = replace(_observe(subject, {need for rule in asked.counted for need in rule.needs}, say), optimizer=told)
+    subject.made_by, subject.optimizer = asked.optimizer, made_for(asked.optimizer, subject.model)
+    is_built = subject.factory is not None and subject.optimizer is asked.optimizer
+    told = optimizer_fact(subject.optimizer, asked.lr, subject.model, is_built=is_built)
+    needs = {need for rule in asked.counted for need in rule.needs}
+    observed = further.observed(subject, needs, say, deep=asked.deep, optimizer=told, profiles=asked.profiles)
     say("judging")
     judged = _judged(observed, asked.chosen, asked.limits)
     vanished = _vanished(subject, observed, judged, asked.chosen, asked.limits)
@@ -155,7 +163,7 @@ def _counted(judged: _Judged, asked: Asked) -> _Judged:
     return _Judged(judged.findings, [*filter(counts, judged.not_judged)], [*filter(counts, judged.crashed)])
 
 
-PROBES = ("poison", "symmetry", "wake")
+PROBES = tuple(further.PROBES)
 """Probes beyond the first pass."""
 
 
@@ -179,7 +187,7 @@ def trace(
             f"probes: no probe {unknown[0]!r}{did_you_mean(str(unknown[0]), PROBES)}; known: {', '.join(PROBES)}"
         )
     subject = _subject(model, batch, loss, target, lambda _: None, seed=seed)
-    return _probed(capture(subject), subject, set(wanted), lambda _: None)
+    return further.probed(capture(subject), subject, wanted)
 
 
 def _subject(
@@ -197,34 +205,6 @@ def _subject(
         return subject_of(model, batch, loss, target, name=name or "", seed=seed, is_stand_in=is_stand_in)
     say("building the model")
     return build(model, batch, loss, target, name=name or "", seed=seed, is_stand_in=is_stand_in)
-
-
-def _observe(subject: Subject, needs: set[str], say: Callable[[str], None]) -> Trace:
-    """The first pass, and those probes that a rule asks for and that the first pass gives a reason for."""
-    say("one forward and one backward")
-    observed = capture(subject)
-    reasons = {"poison": "asked for", "symmetry": suspicion.of_copies(observed), "wake": suspicion.of_sleep(observed)}
-    return _probed(observed, subject, {need for need in needs if reasons.get(need)}, say)
-
-
-def _probed(observed: Trace, subject: Subject, wanted: set[str], say: Callable[[str], None]) -> Trace:
-    runs: dict[str, tuple[str, Callable[[], Any], Any]] = {
-        "poison": ("building again in marked memory", lambda: poison(subject), PoisonFact),
-        "symmetry": ("telling units apart", lambda: symmetry(subject, observed), SymmetryFact),
-        "wake": ("taking virtual steps", lambda: wake(subject, observed, subject.optimizer), WakeFact),
-    }
-    for name, (words, run, fact) in runs.items():
-        if name not in wanted or not (name == "poison" or observed.has_backward):
-            continue
-        say(words)
-        try:
-            found = run()
-        except Exception as error:  # as for a rule: a probe that crashes is never the user's problem
-            if name == "poison" or isinstance(error, StepzeroError):
-                raise
-            found = fact(ran=False, reason=f"{CRASHED}{type(error).__name__}: {' '.join(str(error).split())}")
-        observed = replace(observed, **{name: found})
-    return observed
 
 
 def _judged(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> _Judged:
@@ -248,7 +228,8 @@ def _vanished(
 ) -> dict[str, frozenset[str]]:
     """Redraw each candidate's place on a copy and measure again: which findings are gone? (catalogue 0.8)."""
     gone: dict[str, frozenset[str]] = {}
-    needs = {need for rule in chosen for need in rule.needs} - {"poison"}
+    needs = {need for rule in chosen for need in rule.needs} - _NOT_AGAIN
+    unasked = {rule.code for rule in chosen if further.DEEP.union(["replicas"]).intersection(rule.needs)}
     for candidate in candidates(observed, judged.findings)[:_REPAIRED]:
         if any(candidate.id in each for each in gone.values()):
             continue
@@ -257,12 +238,16 @@ def _vanished(
             other = redrawn(subject, observed, places)
             if other is None:
                 continue
-            repaired = replace(_observe(other, needs, lambda _: None), optimizer=observed.optimizer)
+            repaired = further.observed(other, needs, optimizer=observed.optimizer, profiles=observed.profiles)
+            if observed.control.ran:
+                repaired = replace(repaired, control=remeasured(other, observed, observed.control))
             again = _judged(repaired, chosen, limits).findings
         except Exception:  # noqa: BLE001 - the copy may fail in ways the model does not: then nothing is learnt
             continue
         gone[candidate.id] = frozenset(
-            finding.id for finding in judged.findings if finding is not candidate and not _is_among(finding, again)
+            finding.id
+            for finding in judged.findings
+            if finding is not candidate and finding.code not in unasked and not _is_among(finding, again)
         )
     return gone
 

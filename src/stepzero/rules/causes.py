@@ -14,27 +14,34 @@ from stepzero.core.trace import Graph, Trace
 ORDER = (1, 9, 7, 2, 8, 6, 3, 5, 4)
 """Families, causes first."""
 
-_ANY_SIGNAL = ("SZ301", "SZ302", "SZ303", "SZ305", "SZ307", "SZ308", "SZ401", "SZ501", "SZ507", "SZ510", "SZ903")
+_STEP = ("SZ410", "SZ411")
+"""What a step does that is too long for where it starts."""
+_BY_SCALE = (*_STEP, "SZ407", "SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510")
+_ANY_SIGNAL = ("SZ302", "SZ307", "SZ308", "SZ903", *_BY_SCALE)
 _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ102": ("SZ101", "SZ103", "SZ206", "SZ408", *_ANY_SIGNAL),
     "SZ101": ("SZ103", "SZ408", *_ANY_SIGNAL),
-    "SZ103": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ408", "SZ501", "SZ510"),
-    "SZ901": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ510"),
-    "SZ902": ("SZ407", "SZ504", "SZ510"),
-    "SZ504": ("SZ407",),
-    "SZ501": ("SZ407",),
+    "SZ103": (*_STEP, "SZ301", "SZ303", "SZ305", "SZ401", "SZ408", "SZ501", "SZ510"),
+    "SZ106": ("SZ302", "SZ313", "SZ407", "SZ408", *_ANY_SIGNAL),
+    "SZ107": ("SZ101", "SZ206", "SZ318"),
+    "SZ109": ("SZ302", "SZ318", "SZ402", "SZ404", "SZ604", "SZ606", "SZ701", "SZ703", "SZ706", "SZ707", *_ANY_SIGNAL),
+    "SZ901": (*_STEP, "SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ510"),
+    "SZ902": (*_STEP, "SZ407", "SZ504", "SZ510"),
+    "SZ407": _STEP,
+    "SZ504": (*_STEP, "SZ407"),
+    "SZ501": (*_STEP, "SZ407"),
     "SZ206": ("SZ203", "SZ201", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
     "SZ602": ("SZ303", "SZ305", "SZ401", "SZ402", "SZ507", "SZ601"),
     "SZ601": ("SZ303", "SZ305", "SZ306", "SZ401"),
     "SZ310": ("SZ301", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
-    "SZ313": ("SZ407", "SZ301", "SZ302", "SZ303", "SZ305", "SZ307", "SZ401", "SZ408", "SZ501", "SZ507", "SZ510"),
-    "SZ302": ("SZ407", "SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
-    "SZ308": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
-    "SZ301": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
+    "SZ313": ("SZ408", "SZ307", "SZ302", *_BY_SCALE),
+    "SZ302": _BY_SCALE,
+    "SZ308": (*_STEP, "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
+    "SZ301": (*_STEP, "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ303": ("SZ401",),
     "SZ305": ("SZ401", "SZ402", "SZ507"),
     "SZ701": ("SZ206", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ404", "SZ507"),
-    "SZ702": ("SZ407", "SZ301", "SZ303", "SZ307", "SZ401", "SZ501", "SZ510"),
+    "SZ702": (*_STEP, "SZ407", "SZ301", "SZ303", "SZ307", "SZ401", "SZ501", "SZ510"),
     "SZ201": ("SZ801", "SZ206", "SZ401", "SZ402"),
     "SZ208": ("SZ801", "SZ206", "SZ401", "SZ402"),
     "SZ703": ("SZ301", "SZ401", "SZ402", "SZ404", "SZ507"),
