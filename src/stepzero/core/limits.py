@@ -62,6 +62,36 @@ class Limits:
     outlier_max_kurtosis_z: float = limit(
         30.0, unit="standard deviations", source="beyond this no light-tailed law of 1e12 elements reaches (SZ103)"
     )
+    untouched_share: float = limit(
+        2 / 3, unit="of the weights", source="a function that writes fewer is one of several (SZ106)"
+    )
+    untouched_weights: float = limit(4, unit="weights", source="fewer are written one by one (SZ106)")
+    untouched_factor: float = limit(
+        4.0,
+        unit="factor of the law",
+        source="initialisers in use lie within 2.4 of the laws (torch's default, He, std 0.02) (SZ106)",
+    )
+    draw_zero_chance: float = limit(0.01, unit="probability", source="of one exact zero in a float32 draw (SZ107)")
+    draw_spread_roundoffs: float = limit(8.0, unit="u x abs(mean)", source="16 values in two deviations (SZ107)")
+    draw_min_elements: float = limit(16, unit="elements", source="too few to estimate a deviation (SZ107)")
+    rank_ratio: float = limit(0.25, unit="of the control's entropy rank", source="catalogue SZ205")
+    rank_min: float = limit(8.0, unit="directions", source="a quarter of fewer is what one or two units can do (SZ205)")
+    rank_of_input: float = limit(
+        0.5, unit="of the control's entropy rank", source="half of the directions were lost before the layer (SZ205)"
+    )
+    offset_share: float = limit(0.5, unit="share of units", source="most of a layer; catalogue SZ306")
+    offset_control: float = limit(0.25, unit="share of units", source="half of the share that is reported (SZ306)")
+    offset_min_samples: float = limit(8, unit="batch entries", source="a deviation needs several; catalogue SZ306")
+    overflow_share: float = limit(0.1, unit="of the dtype's largest number", source="Micikevicius 2018 (SZ312)")
+    mapped_slope: float = limit(
+        1e-4,
+        unit="of the map's largest slope",
+        source="deviations started at softplus(-7) train and have 9e-4; Adam needs 9/lr steps to leave (SZ319)",
+    )
+    mapped_share: float = limit(0.5, unit="share of entries", source="most of the parameter (SZ319)")
+    router_share: float = limit(0.9, unit="share of positions", source="catalogue SZ211")
+    router_control: float = limit(0.5, unit="share of positions", source="catalogue SZ211")
+    router_min_positions: float = limit(16, unit="positions", source="a share of 0.9 needs several (SZ211)")
     fan_factor: float = limit(
         1.4,
         unit="factor of the standard deviation",
@@ -83,6 +113,11 @@ class Limits:
     law_range: float = limit(100.0, unit="ratio", source="two decades along one segment, as for the signal (SZ302)")
     law_min_layers: float = limit(
         4, unit="weighted operations", source="below that the first steps repair a scale (SZ302)"
+    )
+    law_short_range: float = limit(
+        1e3,
+        unit="ratio",
+        source="measured: plain nets of three hidden layers learn at a product of 1/1000 and not at 1/8000 (SZ302)",
     )
     drift_slope: float = limit(1.25, unit="factor a layer", source="He 2015; a factor 1.25 is 9 in ten layers (SZ301)")
     drift_range: float = limit(100.0, unit="ratio", source="two decades along one segment (SZ301)")
@@ -224,6 +259,9 @@ class Limits:
     periodic_inputs: float = limit(4, unit="inputs", source="more are encoded already (SZ320)")
     periodic_phase: float = limit(
         1.5707963, unit="radians", source="pi / 2: a standard deviation of half of half a period (SZ320)"
+    )
+    periodic_aliasing: float = limit(
+        62.83185307, unit="radians", source="20 pi: ten periods within one deviation, noise between samples (SZ320)"
     )
     periodic_min_rows: float = limit(8, unit="positions", source="a spread needs several points (SZ320)")
     cone_dimensions: float = limit(

@@ -131,7 +131,8 @@ class Report:
 
     def consequences(self, finding: Finding) -> tuple[Finding, ...]:
         """Findings that hang under ``finding``."""
-        return tuple(other for other in self.findings if other.root == finding.id)
+        cause = finding.id
+        return tuple(other for other in self.findings if other.root == cause)
 
     def ok(self, fail_on: Severity = "error") -> bool:
         """Whether no root cause is at or above ``fail_on`` and the check was complete."""

@@ -15,10 +15,8 @@ from stepzero.core.control import NO_CONTROL, ControlFact
 from stepzero.core.coordinates import NO_WIDTHS, WidthFact
 from stepzero.core.isolation import NO_ISOLATION, IsolationFact
 from stepzero.core.landscape import NO_KERNEL, NO_SHARPNESS, NO_STEP, KernelFact, SharpnessFact, StepFact
-from stepzero.core.memory import LostWrite as LostWrite
-from stepzero.core.memory import PoisonFact as PoisonFact
-from stepzero.core.memory import Unwritten as Unwritten
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
+from stepzero.core.provenance import NO_POISON, NOT_WATCHED, LostWrite, PoisonFact, WriteRecord
 from stepzero.core.replicas import NO_REPLICAS, ReplicasFact
 from stepzero.core.spread import SeedsFact
 from stepzero.core.suppression import Comment, SuppressionFact
@@ -209,10 +207,14 @@ class TensorFact:
     """Flat index of the first NaN or infinity."""
     is_used: bool = False
     """Whether any recorded operation read it."""
+    is_optional: bool = False
+    """No operation read it, but code within reach of `forward` names it: another call would."""
     gradient: GradientFact | None = None
     """None when autograd returned None: no path to the loss."""
     values: Vector = Vector()
     """Every element of a floating-point parameter with one axis and at most 4,096 of them; else empty."""
+    lead: Vector = Vector()
+    """The first 32 elements of a parameter with more axes: a draw is known by how it begins."""
     repeated_rows: int = 0
     """Tables that no operation looks up or multiplies with (learned queries, prompts): rows equal to another one."""
     equal_rows: tuple[int, ...] = ()
@@ -297,9 +299,10 @@ class Trace:
     modules: tuple[ModuleFact, ...] = ()
     inputs: tuple[InputFact, ...] = ()
     loss: LossFact = LossFact("none", "none", None)
-    poison: PoisonFact = PoisonFact(ran=False, reason="not requested")
+    poison: PoisonFact = NO_POISON
     lost_writes: tuple[LostWrite, ...] = ()
     """Of the factory; empty when stepzero did not call one."""
+    writes: WriteRecord = NOT_WATCHED
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
     control: ControlFact = NO_CONTROL

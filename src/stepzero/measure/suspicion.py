@@ -45,8 +45,9 @@ def of_copies(trace: Trace) -> str:
 def _first_look_alike(operations: list[Operation]) -> int | None:
     """The first operation with two units whose fingerprints are equal or multiples of each other.
 
-    Units that are zero count, unless all of a weight are and something tells them apart: their gradients, or that each
-    is an output of its own. (Classes absent from a batch get one gradient under a zero head, and only there.) All operations are sorted together, because a sort of few numbers costs as much as one of many.
+    Units that are zero count, unless all of a weight are and something tells them apart: their gradients, or that
+    each is an output of its own. (Classes absent from a batch get one gradient under a zero head, and only there.)
+    All operations are sorted together, because a sort of few numbers costs as much as one of many.
     """
     found, pools = list[int](), dict[int, list[tuple[int, Tensor]]]()
     for place, operation in enumerate(operations):
@@ -146,10 +147,10 @@ def of_sleep(trace: Trace, limits: Limits | None = None) -> str:
             return f"the gradient of {fact.name} is zero, or nearly"
         elif len(fact.shape) > 1 and fact.gradient.zero_rows > rows.get(fact.name, 0):
             return f"{fact.gradient.zero_rows} of {len(fact.gradient.row_norm)} rows of {fact.name} have no gradient"
-    return _of_silence(trace)
+    return of_silence(trace)
 
 
-def _of_silence(trace: Trace) -> str:
+def of_silence(trace: Trace) -> str:
     """All gradients are faint beside what arrives at the output: then the largest of them is rounding, too."""
     arriving = [each for each in trace.operations if each.backward is not None and not each.in_loss]
     loudest = max((each.backward.rms for each in arriving if each.backward), default=0.0)

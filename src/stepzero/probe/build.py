@@ -12,6 +12,7 @@ from torch import nn
 
 from stepzero.core.errors import StepzeroError, TargetError
 from stepzero.probe.comments import comments
+from stepzero.probe.lines import shown
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything
 from stepzero.probe.subject import Subject, subject_of, unwrapped
 from stepzero.probe.writes import watched_writes
@@ -65,6 +66,7 @@ def build(
     subject.source_lines = _by_path(unwrapped(model), lines)
     subject.comments = comments(lines.files, set(subject.source_lines.values()))
     subject.lost_writes = watch.lost(subject.model)
+    subject.writes = watch.journal.record(subject.model)
     return subject
 
 
@@ -150,15 +152,3 @@ def _creator(frame: FrameType | None, module: nn.Module, files: dict[str, str]) 
             return f"{path}:{frame.f_lineno}"
         frame = frame.f_back
     return None
-
-
-def shown(filename: str) -> str:
-    """Relative to the working directory when below it, else from the package root: no absolute paths in reports."""
-    path = Path(filename)
-    try:
-        return path.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        parts_ = path.parts
-        if "site-packages" in parts_:
-            return "/".join(parts_[len(parts_) - parts_[::-1].index("site-packages") :])
-        return path.as_posix()

@@ -15,7 +15,7 @@ from torch import Tensor
 from stepzero.core.control import ControlFact, Draw
 from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.core.vector import Vector
-from stepzero.measure.activations import flat_share, off_share
+from stepzero.measure.activations import flat_share, off_share, offset_share
 from stepzero.measure.control import Law, laws
 from stepzero.measure.rank import entropy_rank
 from stepzero.measure.sampling import rows_of
@@ -30,19 +30,21 @@ DRAWS = 4
 _HALF = 0.5
 """A unit is flat when its slope is small at more than half of the positions."""
 _FEWEST = 2
-_RANKED = frozenset(["weighted", "activation"])
 
 Key = tuple[str, int, str, int]
 """Module, its call, operation, which one of that name."""
 
 
 class Ranking(Recorder):
-    """Also keeps the entropy rank of each layer's and activation's responses."""
+    """Also keeps the entropy rank of each result, and how often one unit is the largest."""
 
     def _measure(self, record: Record, tensor: Tensor, flatness: Any = None) -> None:
         super()._measure(record, tensor, flatness)
-        if record.forward is not None and record.kind in _RANKED and record.forward.plan.rows > 1:
-            record.scalars["rank"] = entropy_rank(rows_of(tensor, record.forward.plan))
+        if record.forward is not None and record.forward.plan.rows > 1:
+            sample_RU = rows_of(tensor, record.forward.plan)
+            record.scalars["rank"] = entropy_rank(sample_RU)
+            if record.kind == "weighted" and sample_RU.shape[1] > 1:
+                record.scalars["winner"] = sample_RU.argmax(1).bincount().max() / len(sample_RU)
 
 
 def control(subject: Subject, trace: Trace) -> ControlFact:
@@ -91,6 +93,8 @@ def _draw(trace: Trace, seen: Trace) -> Draw:
         flat=Vector.of(flat_share(each, _HALF) if (each := _sloped(pair)) else math.nan for pair in pairs),
         off=Vector.of(off_share(each) if (each := _sloped(pair)) else math.nan for pair in pairs),
         rank=Vector.of(_number(each.attributes.get("rank")) if each else math.nan for each in pairs),
+        offset=Vector.of(offset_share(each.forward) if each and each.forward else math.nan for each in pairs),
+        winner=Vector.of(_number(each.attributes.get("winner")) if each else math.nan for each in pairs),
         gradients=Vector.of(gradients.get(fact.name, math.nan) for fact in trace.parameters),
         top_share=_known(attributes.get("top_share")),
         confidence=_known(attributes.get("confidence")),

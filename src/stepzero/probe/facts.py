@@ -25,6 +25,8 @@ from stepzero.probe.uses import name_of
 SAMPLE = 2048
 KEPT = 4096
 """Biases and gains of at most so many units are kept whole: rules compare them with what their units receive."""
+LEAD = 32
+"""Elements from which a draw is known."""
 _SPREAD_EVERY = 2
 """The median reads every second of the sample: 1,024 numbers give the spread to 4 %, and a median is slow."""
 _FEW = 64
@@ -48,6 +50,8 @@ class _Row:
     """Ticket and place of the row's numbers."""
     values: int | None = None
     """Ticket of all elements."""
+    lead: int | None = None
+    """Ticket of the first ones."""
 
 
 def state_of(tensor: Tensor) -> str:
@@ -160,6 +164,8 @@ class Facts:
                 continue  # counters and masks: nothing a rule could say about their values
             if kind == "parameter" and tensor.dim() == 1 and row.flat.numel() <= KEPT and tensor.is_floating_point():
                 row.values = self._ledger.put(row.flat)
+            if kind == "parameter" and tensor.dim() > 1 and row.flat.numel() >= LEAD and tensor.is_floating_point():
+                row.lead = self._ledger.put(row.flat[:LEAD])
             is_small = row.flat.numel() <= SAMPLE
             groups.setdefault((is_small, row.flat.device, row.flat.dtype), []).append(row)
         for (is_small, *_), rows in groups.items():
@@ -192,6 +198,7 @@ class Facts:
             state=row.state,
             is_used=not used.isdisjoint(names),
             values=self._ledger.vector(row.values) if row.values is not None else Vector(),
+            lead=self._ledger.vector(row.lead) if row.lead is not None else Vector(),
             gradient=next((gradients[name] for name in names if name in gradients), None),
             **numbers,
         )

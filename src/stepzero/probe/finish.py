@@ -20,7 +20,7 @@ from stepzero.core.trace import (
 )
 from stepzero.measure.gain import gain_of
 from stepzero.measure.sampling import plan_of, rows_of, wide
-from stepzero.probe import facts, roles, tokens, tree, units
+from stepzero.probe import facts, reach, roles, tokens, tree, units
 from stepzero.probe.gradients import gradient_fact
 from stepzero.probe.nodes import Record
 from stepzero.probe.run import Run
@@ -56,7 +56,7 @@ def trace(
     operations = tuple(_operation(record, ledger, tables, tickets.get(record.index)) for record in records)
     parameters, buffers = _split(subject, static.finish(run.recorder.used, _gradients(run, ledger)))
     parameters = _with_repeated_rows(subject, parameters, operations)
-    parameters = _with_equal_rows(subject, parameters, operations)
+    parameters = _with_options(subject, _with_equal_rows(subject, parameters, operations))
     return Trace(
         model=subject.name,
         operations=operations,
@@ -66,6 +66,7 @@ def trace(
         inputs=inputs,
         comments=subject.comments,
         lost_writes=subject.lost_writes,
+        writes=subject.writes,
         loss=_loss(run, operations),
         batch_size=batch_size(subject),
         distinct_samples=distinct_samples(subject),
@@ -112,6 +113,14 @@ def _with_equal_rows(
         else fact
         for fact in facts_
     )
+
+
+def _with_options(subject: Subject, facts_: tuple[TensorFact, ...]) -> tuple[TensorFact, ...]:
+    """Tell what this pass left alone and another call would read."""
+    trainable = [fact for fact in facts_ if fact.requires_grad]
+    unread = [fact.name for fact in trainable if not fact.is_used]
+    named = reach.optional(subject.model, unread, [fact.name for fact in trainable])
+    return tuple(replace(fact, is_optional=True) if fact.name in named else fact for fact in facts_)
 
 
 def static_trace(subject: Subject, tensors: list[TensorFact], reason: str) -> Trace:

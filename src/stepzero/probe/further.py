@@ -14,9 +14,10 @@ from stepzero.core.errors import StepzeroError
 from stepzero.core.isolation import IsolationFact
 from stepzero.core.landscape import KernelFact, SharpnessFact, StepFact
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
+from stepzero.core.provenance import PoisonFact
 from stepzero.core.replicas import ReplicasFact
 from stepzero.core.symmetry import SymmetryFact
-from stepzero.core.trace import PoisonFact, Trace
+from stepzero.core.trace import Trace
 from stepzero.core.wake import WakeFact
 from stepzero.measure import oddities, suspicion
 from stepzero.measure.coverage import CRASHED

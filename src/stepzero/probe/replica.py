@@ -6,7 +6,7 @@ factors, the matched control.
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,7 +28,7 @@ Sizes = dict[str, Tensor | None]
 """For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
 _OF_NOISE = 8.0
 """A gradient is zero when it is no more than so many times what another rounding changes in it."""
-_FAINT, _FAINT_AS_IS = 1e-9, 1e-4
+_FAINT, FAINT_AS_IS = 1e-9, 1e-4
 """Of the largest gradient: rounding leaves 1e-16 of each term, in any number of terms that can be run; 6e-8 of it in
 float32, and terms that cancel may be a thousand times as large as what does not."""
 
@@ -90,21 +90,24 @@ class Replica:
     def _widened(self, value: Any) -> Any:
         return value if self._as_is else widened(value)
 
-    def look(self, batch: int = 0, *, cancelled: frozenset[str] = frozenset()) -> Look:
+    def look(
+        self, batch: int = 0, *, cancelled: frozenset[str] = frozenset(), doubted: frozenset[str] | None = None
+    ) -> Look:
         """Norms of each gradient's slices along axis 0, negative where it is rounding alone; gradients and output.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
         first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
-        gradient is faint enough for that question, other than those of the parameters ``cancelled``.
+        gradient is faint enough for that question, of all parameters or of those ``doubted``, other than those
+        ``cancelled``, of which it is known.
         """
         with self._running():
             output, scalar = self._scalar(batch, None)
             first = self._differentiated(scalar, retain_graph=True)
             found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
             seen = main_output(output).detach()
-            faint = _FAINT_AS_IS if self._as_is else _FAINT
+            faint = FAINT_AS_IS if self._as_is else _FAINT
             found |= {name: -each for name in cancelled if (each := found.get(name)) is not None}
-            if _is_any_faint(found, max(1, seen.numel()) ** -0.5, faint):
+            if _is_any_faint(found, max(1, seen.numel()) ** -0.5, faint, found if doubted is None else doubted):
                 third = self._differentiated(scalar / 3)
                 for name, norms in found.items():
                     one, other = first[name], third[name]
@@ -251,14 +254,15 @@ def _slice_norms(gradient: Tensor) -> Tensor:
     return flat.abs().reshape(-1).to("cpu", torch.float64)
 
 
-def _is_any_faint(sizes: Sizes, arriving: float, faint: float) -> bool:
-    """Whether some gradient that is not zero is small enough to be what rounding left of a larger one.
+def _is_any_faint(sizes: Sizes, arriving: float, faint: float, asked: Iterable[str]) -> bool:
+    """Whether some gradient ``asked`` for that is not zero is small enough to be what rounding left of a larger one.
 
     ``arriving``: size of the cotangents at the output. All gradients may be rounding: then none of them is large.
     """
     largest = max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
     largest = max(largest, arriving)
-    return any(bool(((each > 0) & (each < faint * largest)).any()) for each in sizes.values() if each is not None)
+    found = (each for name in asked if (each := sizes.get(name)) is not None)
+    return any(bool(((each > 0) & (each < faint * largest)).any()) for each in found)
 
 
 def _has_own_loss(output: Any) -> bool:

@@ -14,6 +14,7 @@ from torch import Tensor
 from stepzero.measure.control import Law
 from stepzero.probe import steps
 from stepzero.probe.replica import Gradients, Look, Replica, Sizes
+from stepzero.probe.waking import after_one_step
 
 MIN_STEPS = 3
 _SEVERAL = 2
@@ -33,6 +34,7 @@ class Sleepers:
         tables: frozenset[str],
         same: float,
         cancelled: frozenset[str] = frozenset(),
+        doubted: frozenset[str] | None = None,
     ) -> None:
         self.replica, self.laws, self.longest, self.same = replica, found, longest, same
         self._generator = torch.Generator().manual_seed(0x3A4E + seed)
@@ -44,6 +46,8 @@ class Sleepers:
         """Looked-up parameters: rows that no batch asks for are not asleep."""
         self.cancelled = cancelled
         """Parameters whose gradient is known to be rounding alone."""
+        self.doubted = doubted
+        """Those whose gradient at the start may be; all of them when None."""
         self.exact: dict[str, bool] = {}
         self.missing: list[str] = []
         self.last: Sizes = {}
@@ -64,12 +68,17 @@ class Sleepers:
 
     def stepped(self) -> int | None:
         """Virtual steps, and back to the start; how many were taken, None where a gradient is not finite."""
-        look = self._look(0)
+        look = self.look(0, self.doubted)
         if not all(each is None or bool(each.isfinite().all()) for each in look.sizes.values()):
             return None
         self.outputs[0], sizes, gradients = look.output, look.sizes, look.gradients
         if self._has_zeros(sizes):
-            if self._wakes_at_once(sizes, gradients):
+            if (woken := after_one_step(self, sizes, gradients)) is not None:
+                self._begin(sizes)
+                self.last, self.missing = woken.sizes, [name for name, size in sizes.items() if size is None]
+                self._note(1, woken.sizes)
+                self.exact |= dict.fromkeys(woken.rounding, False)
+                self._changes |= {self._key(name): woken.change for name in woken.rounding}
                 return 1
             sizes, gradients = self._joined(sizes, gradients)  # perhaps another batch reaches them
         self.missing = [name for name, each in sizes.items() if each is None]
@@ -82,34 +91,13 @@ class Sleepers:
         now = self.last[name]
         return name not in self.tables and (now is None or _has_exact_zero(now[self.asleep(name)]))
 
-    def _look(self, batch: int) -> Look:
-        return self.replica.look(batch, cancelled=self.cancelled)
-
-    def _wakes_at_once(self, sizes: Sizes, gradients: Gradients) -> bool:
-        """Whether one step on the true batch wakes all that sleeps there, as behind one zero: then no more is asked."""
-        steps.along(self.replica, _moving(sizes, gradients))
-        later = self._look(0).sizes
-        self.replica.reset()
-        asleep = {name: each == 0 for name, each in sizes.items() if each is not None and name not in self.tables}
-        now = {name: each[which] for name, which in asleep.items() if (each := later[name]) is not None}
-        rounding = {name for name, each in now.items() if bool((each < 0).any()) and not bool((each > 0).any())}
-        if len(now) < len(asleep) or any(bool((now[name] == 0).any()) for name in set(now) - rounding):
-            return False
-        drawn = {name: self._noise(self.replica.start_of(name)) for name in sorted(rounding)}
-        if rounding and self._change(drawn, (0,)) > self.same:
-            return False
-        self.missing = [name for name, size in sizes.items() if size is None]
-        self._begin(sizes)
-        self.last = later
-        # A faint slice among others that woke is reached as they are; one rounding alone is left in is none.
-        self._note(1, {name: None if name in rounding or each is None else each.abs() for name, each in later.items()})
-        self.exact |= dict.fromkeys(rounding, False)
-        self._changes |= {self._key(name): 0.0 for name in rounding}
-        return True
+    def look(self, batch: int, doubted: frozenset[str] | None = None) -> Look:
+        """Forward and backward of the copy as it stands; what is known to be rounding is told as such."""
+        return self.replica.look(batch, cancelled=self.cancelled, doubted=doubted)
 
     def _joined(self, sizes: Sizes, gradients: Gradients) -> tuple[Sizes, Gradients]:
         """Slice sizes and gradients of both batches together."""
-        look = self._look(1)
+        look = self.look(1)
         self.outputs[1], more, others = look.output, look.sizes, look.gradients
         both: Sizes = {}
         for name, one in sizes.items():
@@ -131,8 +119,8 @@ class Sleepers:
         for step in range(1, self.longest + 1):
             if not self._is_waiting(sizes):
                 return step - 1
-            steps.along(self.replica, _moving(sizes, gradients))
-            look = self._look(step % 2)
+            steps.along(self.replica, steps.moving(sizes, gradients))
+            look = self.look(step % 2)
             sizes, gradients = look.sizes, look.gradients
             self.last = sizes
             if not self._note(step, sizes) and step >= MIN_STEPS:
@@ -176,9 +164,10 @@ class Sleepers:
         start, law = self.replica.start_of(name), self.laws.get(name)
         if law is None:
             return start
-        return law.mean + law.std * self._noise(start)
+        return law.mean + law.std * self.noise(start)
 
-    def _noise(self, like: Tensor) -> Tensor:
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal numbers of the same shape, device and dtype."""
         dtype = torch.complex128 if like.is_complex() else torch.float64
         return torch.randn(like.shape, generator=self._generator, dtype=dtype).to(like.device, like.dtype)
 
@@ -194,7 +183,7 @@ class Sleepers:
             if factor < 1:
                 values = {name: factor * value if value.dim() > 1 else value for name, value in values.items()}
             self.replica.write(values)
-            look = self._look(0)
+            look = self.look(0)
             sizes, after = look.sizes, look.output
             if bool(after.isfinite().all()) and all(
                 each is None or bool(each.isfinite().all()) for each in sizes.values()
@@ -206,13 +195,13 @@ class Sleepers:
     def _moved(self, name: str) -> Tensor:
         """The parameter with its sleeping slices redrawn, whatever its law says."""
         start = self.replica.start_of(name)
-        moved = start + steps.scale_of(start) * self._noise(start)
+        moved = start + steps.scale_of(start) * self.noise(start)
         if start.dim() and name in self.first:
             awake = [place for place, step in enumerate(self.first[name]) if step is not None]
             moved[awake] = start[awake]
         return moved
 
-    def _change(self, values: dict[str, Tensor], batches: tuple[int, ...] = (0, 1)) -> float:
+    def change(self, values: dict[str, Tensor], batches: tuple[int, ...] = (0, 1)) -> float:
         """Largest change of the output with these values, relative to its largest entry."""
         change = 0.0
         for batch in batches:
@@ -227,7 +216,7 @@ class Sleepers:
         """Whether all of them together change nothing: then none needs a look of its own."""
         if len(names) < _SEVERAL:
             return False
-        change = self._change({name: self._moved(name) for name in names}, (0,))
+        change = self.change({name: self._moved(name) for name in names}, (0,))
         if change <= self.same:
             self._changes.update({self._key(name): change for name in names})
         return change <= self.same
@@ -236,7 +225,7 @@ class Sleepers:
         """How far the output moves, relatively, when the sleeping slices of this parameter alone are redrawn."""
         key = self._key(name)
         if key not in self._changes:
-            self._changes[key] = self._change({name: self._moved(name)})
+            self._changes[key] = self.change({name: self._moved(name)})
         return self._changes[key]
 
     def _key(self, name: str) -> tuple[object, ...]:
@@ -244,9 +233,13 @@ class Sleepers:
         return (role_of(name), tuple(self.first.get(name, ())))
 
     def woken_inside(self, name: str, drawn: list[int]) -> set[int]:
-        """Stuck zero slices of a parameter that live when others and every zero that moves are drawn."""
+        """Stuck zero slices of a parameter that live when others and every zero that moves are drawn.
+
+        The zeros that move are drawn alike at every call, so that answers differ by what was asked alone.
+        """
+        self._generator.manual_seed(0x7A2C)
         self.replica.write({each: self._grown(each, drawn if each == name else []) for each in self.first})
-        now = self._look(0).sizes[name]
+        now = self.look(0).sizes[name]
         self.replica.reset()
         return set() if now is None else {place for place in self.zero_slices(name) if now[place] > 0}
 
@@ -254,9 +247,9 @@ class Sleepers:
         """The parameter with the zero slices drawn that wake by themselves, and ``also``."""
         start = self.replica.start_of(name).clone()
         awake = [place for place, step in enumerate(self.first[name]) if step is not None and start.dim()]
-        places = [*also, *(place for place in awake if not bool(start[place].any()))]
+        drawn, places = self._drawn(name), [*also, *(place for place in awake if not bool(start[place].any()))]
         if places:
-            start[places] = self._drawn(name)[places]
+            start[places] = drawn[places]
         return start
 
     def is_factor(self, name: str) -> bool:
@@ -275,12 +268,12 @@ class Sleepers:
         for name in names:
             start, drawn, slices = self.replica.start_of(name).clone(), self._drawn(name), self.zero_slices(name)
             if not bool(drawn.any()):  # a bias: its law is zero, so any value will do
-                drawn = self._noise(start)
+                drawn = self.noise(start)
             if start.dim():
                 start[slices] = drawn[slices]
             values[name] = start if start.dim() else drawn
         self.replica.write(values)
-        sizes = self._look(0).sizes
+        sizes = self.look(0).sizes
         self.replica.reset()
         found = set()
         for name in self.stuck:
@@ -290,11 +283,6 @@ class Sleepers:
             if bool((now[self.asleep(name)] > 0).any()):
                 found.add(name)
         return found
-
-
-def _moving(sizes: Sizes, gradients: Gradients) -> Gradients:
-    """Gradients of which some slice is more than rounding."""
-    return {name: each for name, each in gradients.items() if (s := sizes[name]) is not None and bool((s > 0).any())}
 
 
 def _has_exact_zero(sizes: Tensor) -> bool:

@@ -93,7 +93,8 @@ def changed(one: Tensor, other: Tensor, axis: int) -> Tensor:
         return torch.full((one.shape[axis],), math.inf)
     rows = [each.movedim(axis, 0).reshape(each.shape[axis], -1).to(torch.float64) for each in (one, other)]
     size = rows[0].norm(dim=1).clamp_min(1e-300)
-    return ((rows[0] - rows[1]).norm(dim=1) / size).nan_to_num(0.0).cpu()
+    found: Tensor = ((rows[0] - rows[1]).norm(dim=1) / size).nan_to_num(0.0).cpu()
+    return found
 
 
 def first_changed(one: Slices, other: Slices, untouched: Tensor, same: float) -> tuple[str, str, str]:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from stepzero.core.errors import BatchError, TargetError
+from stepzero.core.provenance import NOT_WATCHED, LostWrite, WriteRecord
 from stepzero.core.suppression import Comment
-from stepzero.core.trace import LostWrite
 from stepzero.probe.restore import preserved_randomness
 from stepzero.probe.uses import flat_tensors
 
@@ -41,6 +41,7 @@ class Subject:
     source_lines: dict[str, str] = field(default_factory=dict)
     comments: tuple[Comment, ...] = ()
     lost_writes: tuple[LostWrite, ...] = ()
+    writes: WriteRecord = NOT_WATCHED
     is_stand_in: bool = False
     notes: list[str] = field(default_factory=list)
     seed: int = 0

@@ -19,9 +19,10 @@ from stepzero.core.trace import Trace
 from stepzero.core.wake import Cause, ParameterWake, WakeFact
 from stepzero.measure.cancelled import cancelled
 from stepzero.measure.control import laws
+from stepzero.measure.suspicion import of_silence
 from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.products import dead_products
-from stepzero.probe.replica import Replica, ReplicaError
+from stepzero.probe.replica import FAINT_AS_IS, Replica, ReplicaError
 from stepzero.probe.sleepers import MIN_STEPS, Sleepers
 from stepzero.probe.subject import Subject
 from stepzero.probe.touch import touched
@@ -61,6 +62,15 @@ def _cancelled(trace: Trace) -> frozenset[str]:
     return frozenset(cancelled(trace, Limits()))
 
 
+def _doubted(trace: Trace) -> frozenset[str] | None:
+    """Parameters whose gradient is so small in the first pass that it may be rounding; None where all may be."""
+    if of_silence(trace):
+        return None
+    rms = {fact.name: fact.gradient.rms for fact in trace.parameters if fact.gradient is not None}
+    faint = FAINT_AS_IS * max(rms.values(), default=0.0)
+    return frozenset(name for name, each in rms.items() if each < faint)
+
+
 def _longest(trace: Trace) -> int:
     """Weight layers on the longest path: no wake-up can take more steps."""
     depth: list[int] = []
@@ -96,8 +106,8 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
         return None
     try:
         replica = Replica(subject, as_is=True)
-        known = _cancelled(trace)
-        sleepers = Sleepers(replica, laws(trace), MIN_STEPS, subject.seed, _tables(trace), _SAME_AS_IS, known)
+        known, doubted = _cancelled(trace), _doubted(trace)
+        sleepers = Sleepers(replica, laws(trace), MIN_STEPS, subject.seed, _tables(trace), _SAME_AS_IS, known, doubted)
         taken = sleepers.stepped()
         if taken is None or sleepers.latest > _GLANCED or sleepers.is_every_one_asleep():
             return None
@@ -118,14 +128,15 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
 
 def _all_described(sleepers: Sleepers, woken: set[str]) -> tuple[ParameterWake, ...]:
     """``woken``: what some redraw of a zero factor wakes."""
+    is_slow = sleepers.latest > 1
     return tuple(
-        _described(sleepers, name, is_woken=name in woken)
+        _described(sleepers, name, is_woken=name in woken, is_slow=is_slow)
         for name in sleepers.replica.trainable
         if name in sleepers.missing or any(step != 0 for step in sleepers.first.get(name, []))
     )
 
 
-def _described(sleepers: Sleepers, name: str, *, is_woken: bool) -> ParameterWake:
+def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) -> ParameterWake:
     asleep, is_missing = sleepers.asleep(name), name in sleepers.missing
     is_asleep = is_missing or bool(asleep)
     effect = sleepers.change_by(name) > sleepers.same if is_asleep else None
@@ -133,7 +144,7 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool) -> ParameterWak
     cause: Cause = ""
     if is_asleep and not (effect or is_missing or sleepers.exact[name]):
         cause = "algebra"  # a cancelled sum that changes nothing: no other start would make it matter
-    elif is_asleep or sleepers.latest > 1:  # what wakes at once needs no comparison
+    elif is_asleep or is_slow:  # what wakes at once needs no comparison
         alive = sleepers.control[0].get(name)
     is_live = is_woken or (alive is not None and bool((alive[asleep or slice(None)] > 0).any()))
     if is_asleep and not cause:

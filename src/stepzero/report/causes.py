@@ -120,7 +120,8 @@ def over_seeds(report: Report, finding: Finding) -> str:
     if not same:
         return ""
     values = [value for value in same[0].values if value is not None]
-    between = f", with numbers from {numbers.number(min(values))} to {numbers.number(max(values))}" if values else ""
+    low, high = numbers.number(min(values, default=None)), numbers.number(max(values, default=None))
+    between = f", with numbers from {low} to {high}" if low != high else ""
     return f"found under {same[0].num_found} of {len(report.seeds)} seeds{between}"
 
 

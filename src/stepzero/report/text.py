@@ -125,9 +125,13 @@ def summary(report: Report, width: int, paint: Paint) -> str:
         _tally(report, paint, root="root cause" if is_wide else "root"),
         operations if is_wide else f"{checked:,}/{total:,} operations",
         _touched(report, paint, is_wide=is_wide),
-        f"seeds {report.seeds[0]} to {report.seeds[-1]}" if report.seeds else f"seed {report.seed}",
+        _seeds(report),
     ]
     return "; ".join(parts if report.is_complete else [paint("INCOMPLETE", "warning"), *parts])
+
+
+def _seeds(report: Report) -> str:
+    return f"seeds {report.seeds[0]} to {report.seeds[-1]}" if report.seeds else f"seed {report.seed}"
 
 
 def _tally(report: Report, paint: Paint, *, root: str) -> str:
