@@ -111,6 +111,9 @@ class Limits:
         source="initialisers in use lie within 2.4 of the laws (torch's default, He, std 0.02) (fix_)",
     )
     law_range: float = limit(100.0, unit="ratio", source="two decades along one segment, as for the signal (SZ302)")
+    law_trace: float = limit(
+        1e-6, unit="factor", source="a first step of Adam at the usual rates is a hundred times as large (SZ302)"
+    )
     law_min_layers: float = limit(
         4, unit="weighted operations", source="below that the first steps repair a scale (SZ302)"
     )

@@ -198,3 +198,53 @@ def test_a_norm_in_front_of_the_head_takes_the_scale_away():
     model = stream(0.05)
     model[5] = nn.Sequential(nn.LayerNorm(32), nn.Linear(32, 4))
     assert severities("SZ302", model, X) == []
+
+
+class Branches(nn.Module):
+    """Branches of two layers behind a norm, added to a stream."""
+
+    def __init__(self, *, first=1.0, last=1.0):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(64) for _ in range(2))
+        self.branches = nn.ModuleList(
+            he(nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 64))) for _ in range(2)
+        )
+        self.head = nn.Linear(64, 4)
+        with torch.no_grad():
+            for branch in self.branches:
+                branch[0].weight *= first
+                branch[2].weight *= last
+
+    def forward(self, x):
+        for norm, branch in zip(self.norms, self.branches, strict=True):
+            x = x + branch(norm(x))
+        return self.head(x)
+
+
+@pytest.mark.parametrize("scale", [1e-10, 1e-7])
+def test_next_to_nothing_twice_in_a_row_is_a_warning(scale):
+    found = ask("SZ302", Branches(first=scale, last=scale), X)
+    assert [(finding.severity, finding.where) for finding in found] == [
+        ("warning", (f"branches.{number}.0.weight", f"branches.{number}.2.weight")) for number in range(2)
+    ]
+
+
+@pytest.mark.parametrize(("first", "last"), [(1.0, 1e-10), (1e-10, 1.0), (1e-3, 1e-3), (1.0, 1.0)])
+def test_one_small_layer_a_branch_or_two_that_a_step_repairs_are_fine(first, last):
+    assert severities("SZ302", Branches(first=first, last=last), X) == []
+
+
+def test_two_layers_of_next_to_nothing_learn_as_little_as_two_zeros():
+    """What the limit stands for: after 50 steps of descent the branch has not moved where one small layer has."""
+    moved = {}
+    for name, scales in {"both": (1e-10, 1e-10), "one": (1.0, 1e-10)}.items():
+        torch.manual_seed(0)
+        model = Branches(first=scales[0], last=scales[1])
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        labels = torch.randint(0, 4, (64,), generator=generator(1))
+        for _ in range(50):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(X), labels).backward()
+            optimizer.step()
+        moved[name] = model.branches[0][2].weight.detach().abs().max()
+    assert moved["both"] < 1e-6 < 1e-3 < moved["one"]

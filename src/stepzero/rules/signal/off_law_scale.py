@@ -1,5 +1,6 @@
 """SZ302."""
 
+import itertools
 import math
 
 from stepzero.core.finding import Finding, Fix
@@ -11,7 +12,12 @@ from stepzero.measure.segments import Segment, segments, stream_path
 from stepzero.measure.uses import before
 
 
-@rule("SZ302", "off-law-scale", tier=1, limits=("law_factor", "law_range", "law_short_range", "law_min_layers"))
+@rule(
+    "SZ302",
+    "off-law-scale",
+    tier=1,
+    limits=("law_factor", "law_range", "law_short_range", "law_trace", "law_min_layers"),
+)
 def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
     """The weights of a plain stack are drawn larger or smaller than their law, and the factors multiply up.
 
@@ -21,8 +27,10 @@ def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
     gain / sqrt(true fan in), the gain being that of the activation behind it. A warning when the product of the
     ratios along the run is more than 100 away from 1; the layers named are those that are off by more than a factor
     2, beyond what the sample can tell. A note when single layers in front of the loss are off by more than that.
-    Along a residual stream without norms, the same for the layers on its loudest way to the head, when they are too
-    small by that product and the signal that reaches the head is a hundred times fainter as well.
+    Two layers in a row below a millionth of their law are a warning wherever they are: each multiplies the gradient
+    of the other, as two zeros would. Along a residual stream without norms, the same for the layers on its loudest way
+    to the head, when they are too small by that product and the signal that reaches the head is a hundred times
+    fainter as well.
 
     Why it matters
     --------------
@@ -34,8 +42,8 @@ def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
     ---------------
     Layers in front of a norm, a softmax or a gate lose their scale there. A small head and a small residual branch
     are careful starts, and fewer than four layers too small are repaired by the first steps, unless their product is
-    below 1/1000. Constant factors in the forward pass (muP, NTK), periodic activations, identity and sparse draws
-    follow laws of their own. Frozen weights are not judged.
+    below 1/1000 or next to nothing is left of two of them. Constant factors in the forward pass (muP, NTK), periodic
+    activations, identity and sparse draws follow laws of their own. Frozen weights are not judged.
 
     Bad
     ---
@@ -76,7 +84,8 @@ def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
         found = ratios(graph, segment, facts)
         total = sum(math.log(ratio.value) for ratio in found)
         off = [ratio for ratio in found if ratio.is_beyond(limits.law_factor) and (ratio.value > 1) == (total > 0)]
-        is_loud = abs(total) > math.log(limits.law_range) and (total > 0 or _can_fade(segment, found, total, limits))
+        is_felt = total > 0 or _can_fade(segment, found, total, limits) or _is_lost(found, limits)
+        is_loud = abs(total) > math.log(limits.law_range) and is_felt
         if off and (is_loud or _is_plain(segment, limits)):
             loud.update(segment.parameters if is_loud else ())
             yield _finding(off, total, len(found), limits, is_loud=is_loud)
@@ -96,6 +105,11 @@ def _can_fade(segment: Segment, found: tuple[Ratio, ...], total: float, limits: 
     """Whether a small scale is felt: over several layers, and not at the end of a branch that starts as no change."""
     is_long = len(found) >= limits.law_min_layers or (len(found) > 1 and total < -math.log(limits.law_short_range))
     return is_long and segment.operations[-1].consumer != "residual"
+
+
+def _is_lost(found: tuple[Ratio, ...], limits: Limits) -> bool:
+    """Whether two layers in a row are so small that neither lets a gradient through to the other."""
+    return any(max(one.value, other.value) < limits.law_trace for one, other in itertools.pairwise(found))
 
 
 def _fades(trace: Trace, path: Segment, limits: Limits) -> bool:
