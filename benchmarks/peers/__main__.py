@@ -1,9 +1,9 @@
 """stepzero beside other checkers: what they find in bad starts, and what they say of good ones.
 
-    python -m benchmarks.peers --cases FOLDER            real bugs and their repairs, and planted faults
-    python -m benchmarks.peers --faults 0 --cases FOLDER real bugs alone
+    python -m benchmarks.peers --faults --cases FOLDER   planted faults, and real bugs with their repairs
     python -m benchmarks.peers --only tinytorchtest ...  one checker; the others keep the numbers they had
     python -m benchmarks.peers --site FOLDER ...         where packages lie that are installed apart (tinytorchtest)
+    python -m benchmarks.peers --fresh ...               ask again what was answered before
 
 Every checker gets the same pairs, each in a process of its own, and is asked for all that it can tell without numbers
 from the user. A bad start is *detected* when something is said of it that is not said of the good one; anything said of
@@ -25,6 +25,7 @@ from benchmarks import machine
 from benchmarks.peers.checkers import CHECKERS
 
 RESULTS = Path(__file__).parents[1] / "results" / "peers.json"
+KEPT = Path(__file__).parents[1] / ".kept"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,12 +43,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _asked(checker: str, options: argparse.Namespace) -> dict[str, Any]:
     """Run one checker over all pairs in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.peers.asking", checker, "--faults", str(options.faults)]
+    KEPT.mkdir(exist_ok=True)
+    file = KEPT / f"peers-{checker}.jsonl"
+    if options.fresh:
+        file.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "benchmarks.peers.asking", checker, str(file)]
+    command += ["--faults"] if options.faults else []
     command += ["--cases", str(options.cases)] if options.cases else []
     paths = [os.environ.get("PYTHONPATH", ""), *([str(options.site)] if options.site else [])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    answers = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
     return {"version": _version(checker, options.site), "totals": totals(answers), "answers": answers}
 
 
@@ -92,7 +98,8 @@ def show(table: dict[str, dict[str, dict[str, Any]]]) -> None:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=Path, help="folder with pairs of a real bug and its repair")
-    parser.add_argument("--faults", type=int, default=1, help="planted pairs of each kind")
+    parser.add_argument("--faults", action="store_true", help="planted faults, one of each kind")
+    parser.add_argument("--fresh", action="store_true", help="ask again what was answered before")
     parser.add_argument("--only", nargs="*", choices=CHECKERS, help="these checkers; the others keep their numbers")
     parser.add_argument("--site", type=Path, help="folder of packages installed apart")
     parser.add_argument("--dry", action="store_true", help="print only")

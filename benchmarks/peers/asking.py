@@ -1,8 +1,9 @@
-"""One checker on all pairs, in a process of its own: a line of JSON for each pair on standard output.
+"""One checker on all pairs, in a process of its own: a line of JSON for each pair at the end of a file.
 
-    python -m benchmarks.peers.asking CHECKER [--cases FOLDER] [--faults N]
+    python -m benchmarks.peers.asking CHECKER FILE [--cases FOLDER] [--faults]
 
-Each pair is asked about in a forked child, so that one that dies or hangs is a crash of that pair alone.
+Each pair is asked about in a forked child, so that one that dies or hangs is a crash of that pair alone. What the file
+knows already is not asked again.
 """
 
 import argparse
@@ -18,9 +19,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.peers.checkers import CHECKERS, ask
-from benchmarks.peers.pairs import Pair, of_faults, of_folder
+from benchmarks.peers.pairs import NoPlaceError, Pair, of_faults, of_folder
 
 TIMEOUT = 300.0
+IN_PROCESS = ("torchlens",)
+"""Refuse to run in a forked child."""
 
 
 @dataclass
@@ -42,15 +45,27 @@ def main(arguments: list[str] | None = None) -> int:
     """Ask about every pair."""
     options = _parse(arguments)
     torch.set_num_threads(1)
-    for source, pair in _pairs(options):
-        print(json.dumps(asdict(_apart(options.checker, source, pair))), flush=True)
+    known = [json.loads(line) for line in options.file.read_text().splitlines()] if options.file.exists() else []
+    told = {(each["source"], each["pair"]) for each in known}
+    for source, pairs in _groups(options):
+        if any((source, pair.name) in told for pair in pairs):
+            continue
+        for pair in pairs:
+            ask_one = answer if options.checker in IN_PROCESS else _apart
+            found = ask_one(options.checker, source, pair)
+            if not found.crash.startswith(NoPlaceError.__name__):
+                with options.file.open("a") as file:
+                    file.write(json.dumps(asdict(found)) + "\n")
+                break
     return 0
 
 
-def _pairs(options: argparse.Namespace) -> Iterator[tuple[str, Pair]]:
+def _groups(options: argparse.Namespace) -> Iterator[tuple[str, tuple[Pair, ...]]]:
+    """Of each group the first pair that exists is asked about."""
     if options.cases:
-        yield from (("cases", pair) for pair in of_folder(options.cases))
-    yield from (("faults", pair) for pair in of_faults(options.faults))
+        yield from (("cases", (pair,)) for pair in of_folder(options.cases))
+    if options.faults:
+        yield from (("faults", pairs) for pairs in of_faults())
 
 
 def _apart(checker: str, source: str, pair: Pair) -> Answer:
@@ -93,8 +108,9 @@ def answer(checker: str, source: str, pair: Pair) -> Answer:
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checker", choices=CHECKERS)
+    parser.add_argument("file", type=Path, help="where the answers are kept")
     parser.add_argument("--cases", type=Path, help="folder with pairs of a real bug and its repair")
-    parser.add_argument("--faults", type=int, default=0, help="planted pairs of each kind")
+    parser.add_argument("--faults", action="store_true", help="planted faults as well")
     return parser.parse_args(arguments)
 
 

@@ -33,20 +33,36 @@ def of_folder(folder: Path) -> Iterator[Pair]:
             yield Pair(case.META["id"], case.buggy, case.fixed)
 
 
-def of_faults(count: int) -> Iterator[Pair]:
-    """Of every kind of fault, and of every harmless twin, the first ones in the networks that are not held back."""
+class NoPlaceError(Exception):
+    """The network has no part for that kind of fault."""
+
+
+def of_faults() -> Iterator[tuple[Pair, ...]]:
+    """For every kind of fault and every harmless twin the pairs to try in turn, until one has a place for it."""
     from benchmarks.faults.networks import networks
-    from benchmarks.faults.trial import FAULTS, TWINS, Case
+    from benchmarks.faults.trial import FAULTS, TWINS
 
     names = [name for name, net in networks().items() if not net.is_held and not net.needs]
     for turn, kind in enumerate((*FAULTS, *TWINS)):
-        left = count
-        for name in (*names[turn % len(names) :], *names[: turn % len(names)]):
-            case = Case(name, kind, 0)
-            if left and (made := case.planted()) is not None:
-                left -= 1
-                starts = partial(_made, made[0]), partial(_made, networks()[name].subject(0))
-                yield Pair(f"{kind}, {name}", *starts, case.is_twin)
+        turned = (*names[turn % len(names) :], *names[: turn % len(names)])
+        yield tuple(
+            Pair(f"{kind}, {name}", partial(_planted, kind, name), partial(_sound, name), kind in TWINS)
+            for name in turned
+        )
+
+
+def _planted(kind: str, name: str) -> Any:
+    from benchmarks.faults.trial import Case
+
+    if (made := Case(name, kind, 0).planted()) is None:
+        raise NoPlaceError
+    return _made(made[0])
+
+
+def _sound(name: str) -> Any:
+    from benchmarks.faults.networks import networks
+
+    return _made(networks()[name].subject(0))
 
 
 def _made(subject: Any) -> tuple[nn.Module, Any, Callable[[Any], torch.Tensor]]:
