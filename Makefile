@@ -43,13 +43,14 @@ format: $(VENV)/.stamp-lint ## Mend what ruff can mend by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost, fans, repair, starts, symmetry, models; CASES=folder adds real bugs
+bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost, fans, repair, faults, starts, symmetry, models; CASES=folder adds real bugs
 	$(BENCH_BIN)/python -m benchmarks.overhead
 	$(BENCH_BIN)/python -m benchmarks.duplicates
 	$(BENCH_BIN)/python -m benchmarks.fans
 	$(BENCH_BIN)/python -m benchmarks.calibrate
 	$(BENCH_BIN)/python -m benchmarks.coordinates
 	$(BENCH_BIN)/python -m benchmarks.repair
+	$(BENCH_BIN)/python -m benchmarks.faults
 	$(BENCH_BIN)/python -m benchmarks.starts
 	$(BENCH_BIN)/python -m benchmarks.symmetry
 	$(BENCH_BIN)/python -m benchmarks.zoo.run

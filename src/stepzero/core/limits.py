@@ -30,6 +30,16 @@ class Limits:
     tokens_error_share: float = limit(
         0.5, unit="share of tokens", source="half of the set or more adds nothing (SZ212); fewer is a narrower start"
     )
+    faint_gradient: float = limit(
+        1e-6,
+        unit="of the largest gradient",
+        source="what rounding leaves of a cancelled sum in float32 (catalogue 0.2)",
+    )
+    cancelled_gradient: float = limit(
+        1e-4,
+        unit="of the root sum of squares of its terms",
+        source="a sum of n terms keeps 6e-8 of them where they cancel, and about 1 where they do not (SZ603)",
+    )
     wake_warning_size: float = limit(1e-6, unit="of the control", source="catalogue SZ404")
     wake_error_size: float = limit(1e-30, unit="gradient", source="near float32 underflow, catalogue SZ404")
     wake_error_of_eps: float = limit(1e-3, unit="of the optimizer's eps", source="catalogue SZ404")
@@ -104,6 +114,11 @@ class Limits:
     law_min_layers: float = limit(
         4, unit="weighted operations", source="below that the first steps repair a scale (SZ302)"
     )
+    law_short_range: float = limit(
+        1e3,
+        unit="ratio",
+        source="measured: plain nets of three hidden layers learn at a product of 1/1000 and not at 1/8000 (SZ302)",
+    )
     drift_slope: float = limit(1.25, unit="factor a layer", source="He 2015; a factor 1.25 is 9 in ten layers (SZ301)")
     drift_range: float = limit(100.0, unit="ratio", source="two decades along one segment (SZ301)")
     drift_varied_range: float = limit(
@@ -136,6 +151,15 @@ class Limits:
     update_low: float = limit(1e-5, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
     update_high: float = limit(1e-1, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
     update_floor: float = limit(1e-3, unit="of the law", source="scale floor of a tensor near zero, catalogue 0.2")
+    first_step_rise: float = limit(2.0, unit="loss after over before", source="catalogue SZ410; Karpathy 2019")
+    first_step_floor: float = limit(
+        0.1, unit="of ln K", source="a loss that is nearly zero doubles for nothing (SZ410)"
+    )
+    sharp_step: float = limit(2.0, unit="learning rate x curvature", source="LeCun 1998 section 5.3 (SZ411)")
+    sharp_step_most: float = limit(
+        12.0, unit="learning rate x curvature", source="rectifiers train up to here, Lewkowycz 2020 (SZ411)"
+    )
+    kernel_decades: float = limit(2.0, unit="decades beyond the control", source="catalogue SZ412; Xiao 2020")
     saturated_flat_share: float = limit(0.5, unit="share of positions", source="Glorot 2010 (SZ303)")
     saturated_derivative: float = limit(0.1, unit="of the largest slope", source="tanh: abs(z) > 1.82 (SZ303)")
     saturated_warning: float = limit(0.2, unit="share of units", source="LeCun 1998 section 4.6 (SZ303)")
@@ -201,6 +225,17 @@ class Limits:
     )
     base_rate: float = limit(0.05, unit="share of positives", source="catalogue SZ503")
     base_rate_logits: float = limit(2.0, unit="logits", source="a factor 7 in the odds; catalogue SZ503")
+    winner_share: float = limit(0.95, unit="share of samples", source="catalogue SZ502; Karpathy 2019")
+    winner_sure: float = limit(5.0, unit="of 1/K", source="catalogue SZ502")
+    winner_control: float = limit(0.5, unit="share of samples", source="catalogue SZ502")
+    winner_bias: float = limit(
+        1.0, unit="logits above the mean", source="odds of e by the bias alone: a prior, no draw of a law (SZ502)"
+    )
+    winner_min_classes: float = limit(6, unit="classes", source="with fewer 5/K is no probability (SZ502)")
+    policy_entropy: float = limit(0.9, unit="of ln n", source="catalogue SZ509")
+    policy_mean: float = limit(
+        0.2, unit="rms of the mean actions", source="a tenth of the range of actions in [-1, 1]; catalogue SZ509"
+    )
     regression_offset: float = limit(3.0, unit="deviations of the targets", source="catalogue SZ504")
     regression_spread: float = limit(3.0, unit="deviations of the targets", source="catalogue SZ504")
     regression_loss: float = limit(
@@ -224,6 +259,9 @@ class Limits:
     periodic_inputs: float = limit(4, unit="inputs", source="more are encoded already (SZ320)")
     periodic_phase: float = limit(
         1.5707963, unit="radians", source="pi / 2: a standard deviation of half of half a period (SZ320)"
+    )
+    periodic_aliasing: float = limit(
+        62.83185307, unit="radians", source="20 pi: ten periods within one deviation, noise between samples (SZ320)"
     )
     periodic_min_rows: float = limit(8, unit="positions", source="a spread needs several points (SZ320)")
     cone_dimensions: float = limit(
@@ -272,6 +310,8 @@ class Limits:
     target_std_high: float = limit(20.0, unit="standard deviation", source="as for inputs; catalogue SZ902")
     target_offset: float = limit(3.0, unit="standard deviations", source="catalogue SZ902")
     target_min_samples: float = limit(8, unit="samples", source="a spread needs several samples (SZ902)")
+    weak_samples: float = limit(2, unit="samples", source="nothing can vary over one sample (SZ905)")
+    weak_constant: float = limit(0.5, unit="share of features", source="most of the input says nothing (SZ905)")
     skipped_share: float = limit(0.20, unit="share of parameters", source="catalogue SZ907")
     coordinate_slope: float = limit(
         0.25, unit="exponent of the width", source="half of 1/2, the smallest that a wrong factor makes; 2203.03466"
@@ -284,4 +324,9 @@ class Limits:
     )
     coordinate_roundoffs: float = limit(
         16.0, unit="u x rms", source="a few roundings of one reduction, as for equality"
+    )
+    diff_factor: float = limit(
+        1.25,
+        unit="factor",
+        source="64 units tell a deviation to 9 %; two seeds lie three of these apart (diff)",
     )

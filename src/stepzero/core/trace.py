@@ -12,8 +12,14 @@ from typing import TypeAlias
 
 from stepzero.core import serial
 from stepzero.core.control import NO_CONTROL, ControlFact
+from stepzero.core.coordinates import NO_WIDTHS, WidthFact
+from stepzero.core.isolation import NO_ISOLATION, IsolationFact
+from stepzero.core.landscape import NO_KERNEL, NO_SHARPNESS, NO_STEP, KernelFact, SharpnessFact, StepFact
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
 from stepzero.core.provenance import NO_POISON, NOT_WATCHED, LostWrite, PoisonFact, WriteRecord
+from stepzero.core.replicas import NO_REPLICAS, ReplicasFact
+from stepzero.core.spread import SeedsFact
+from stepzero.core.suppression import Comment, SuppressionFact
 from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
 from stepzero.core.wake import NO_WAKE, WakeFact
@@ -28,6 +34,12 @@ UNREGISTERED = (
 """Why a parameter in a plain list or closure is skipped; see `Trace.skipped`."""
 COMPLEX = "its numbers are complex: its units are not compared with each other"
 """Why a weight of complex numbers is skipped; whether it learns is looked at all the same."""
+
+
+UNREADABLE = ("sharded", "empty-shard")
+"""States of tensors whose numbers are not here: see `TensorFact.state`."""
+PROFILES = ("mup", "rl")
+"""mup: the start and the rates follow the maximal update parametrisation; rl: the output proposes actions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +192,7 @@ class TensorFact:
     numel: int
     requires_grad: bool = False
     state: str = "ready"
-    """ready | meta | lazy | empty-storage | sharded."""
+    """ready | meta | lazy | empty-storage | sharded (split over processes) | empty-shard (of shape [0] here)."""
     low: float = 0.0
     high: float = 0.0
     mean: float = 0.0
@@ -195,6 +207,8 @@ class TensorFact:
     """Flat index of the first NaN or infinity."""
     is_used: bool = False
     """Whether any recorded operation read it."""
+    is_optional: bool = False
+    """No operation read it, but code within reach of `forward` names it: another call would."""
     gradient: GradientFact | None = None
     """None when autograd returned None: no path to the loss."""
     values: Vector = Vector()
@@ -292,8 +306,23 @@ class Trace:
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
     control: ControlFact = NO_CONTROL
+    first_step: StepFact = NO_STEP
+    isolate: IsolationFact = NO_ISOLATION
+    sharpness: SharpnessFact = NO_SHARPNESS
+    kernel: KernelFact = NO_KERNEL
+    widths: WidthFact = NO_WIDTHS
+    replicas: ReplicasFact = NO_REPLICAS
     optimizer: OptimizerFact = UNTOLD
+    profiles: tuple[str, ...] = ()
+    """What the user says the model is for: see `PROFILES`."""
+    comments: tuple[Comment, ...] = ()
+    """Beside the lines that created modules and parameters; empty when stepzero did not call the factory."""
+    suppressions: tuple[SuppressionFact, ...] = ()
+    """What became of the suppressions that name a place; empty until the other rules have judged."""
+    seeds: SeedsFact = SeedsFact()
     batch_size: int | None = None
+    distinct_samples: int | None = None
+    """Samples of the batch that differ in any input; None where they were not compared."""
     has_forward: bool = False
     has_backward: bool = False
     conditions: tuple[str, ...] = ()

@@ -9,6 +9,12 @@ def topmost(chosen: Collection[str], everyone: Iterable[str]) -> dict[str, list[
 
     ``everyone`` are the parameters that count; the whole model has the path ''.
     """
+    groups = highest(chosen, everyone)
+    return {names[0] if len(names) == 1 else path: names for path, names in groups.items()}
+
+
+def highest(chosen: Collection[str], everyone: Iterable[str]) -> dict[str, list[str]]:
+    """As `topmost`, with a lone parameter under its module too, unless that module has others."""
     members: dict[str, list[str]] = {}
     for name in everyone:
         for path in _parents(name):
@@ -19,7 +25,7 @@ def topmost(chosen: Collection[str], everyone: Iterable[str]) -> dict[str, list[
     for name in chosen:
         top = next((path for path in _parents(name) if path in whole), name)
         groups.setdefault(top, []).append(name)
-    return {names[0] if len(names) == 1 else path: names for path, names in groups.items()}
+    return groups
 
 
 def _parents(name: str) -> list[str]:

@@ -47,3 +47,23 @@ def _is_normalised(trace: Trace, operation: Operation) -> bool:
         if operation.kind not in _THROUGH:
             return operation.role == "norm" and operation.kind in ("multiply", "norm") and not operation.uses
     return False
+
+
+_KEEPS = frozenset(["view", "dropout", "join", "add", "multiply", "other"])
+
+
+def sized_by_norm(trace: Trace, operation: Operation) -> bool:
+    """Whether the size of ``operation`` was set by a norm: one lies on every way back, in front of any weight.
+
+    Gains, constants and rotations of coordinates (sums of parts of one vector) may lie between.
+    """
+    queue, seen = [operation], {operation.index}
+    for step in queue:
+        if step.role == "norm":
+            continue
+        sources = live_inputs(trace, step)
+        if step.kind not in _KEEPS or not sources:
+            return False
+        queue += [source for source in sources if source.index not in seen]
+        seen |= {source.index for source in sources}
+    return True

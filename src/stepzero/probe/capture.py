@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.modules.module as hooks
@@ -180,8 +180,18 @@ def _followable(module: Any) -> Iterator[None]:
         del module.CheckpointFunction.apply
 
 
+class Listener(Protocol):
+    """What wants to know which module runs."""
+
+    def enter_module(self, module: nn.Module, _: Any, /) -> None:
+        """Global forward pre-hook."""
+
+    def leave_module(self, module: nn.Module, _: Any, __: Any, /) -> None:
+        """Global forward hook."""
+
+
 @contextmanager
-def module_path(recorder: Recorder) -> Iterator[None]:
+def module_path(recorder: Listener) -> Iterator[None]:
     """Tell the recorder which module is running, by global hooks that leave none behind."""
     handles = (
         hooks.register_module_forward_pre_hook(recorder.enter_module),

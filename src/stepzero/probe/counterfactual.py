@@ -8,6 +8,7 @@ import torch
 
 from stepzero.core.trace import Trace
 from stepzero.measure.control import Law, laws
+from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.replica import copied_model
 from stepzero.probe.restore import preserved_randomness
 from stepzero.probe.subject import Subject
@@ -37,7 +38,8 @@ def copied(subject: Subject) -> Subject:
     with preserved_randomness():
         model = copied_model(subject)
     args, kwargs = copy.deepcopy((subject.args, subject.kwargs))
-    return replace(subject, model=model, args=args, kwargs=kwargs, factory=None)
+    optimizer = optimizer_of(subject.optimizer, subject.model, dict(model.named_parameters())) or subject.optimizer
+    return replace(subject, model=model, args=args, kwargs=kwargs, factory=None, optimizer=optimizer)
 
 
 def redraw_(copy_: Subject, drawn: Mapping[str, Law], generator: torch.Generator) -> None:

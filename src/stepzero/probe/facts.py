@@ -55,16 +55,37 @@ class _Row:
 
 
 def state_of(tensor: Tensor) -> str:
-    """Ready | meta | lazy | empty-storage | sharded."""
+    """One of the words of `TensorFact.state`; whether an empty tensor is a shard, only its siblings can tell."""
     if isinstance(tensor, UninitializedTensorMixin):
         return "lazy"
     if tensor.is_meta:
         return "meta"
-    if type(tensor).__name__ == "DTensor":
+    if _is_split(tensor):
         return "sharded"
+    if type(tensor).__name__ == "DTensor":
+        return state_of(getattr(tensor, "_local_tensor", tensor).detach())  # a whole one, whose memory is there
     if tensor.layout == torch.strided and tensor.numel() > 0 and storage_pointer(tensor) == 0:
         return "empty-storage"
     return "ready"
+
+
+def _is_split(tensor: Any) -> bool:
+    """Whether this process holds a part only: of a distributed tensor, or of parameters flattened into one."""
+    if type(tensor).__name__ != "DTensor":
+        return bool(getattr(tensor, "_is_flat_param", False))
+    sizes = (tensor.device_mesh.size(axis) for axis in range(tensor.device_mesh.ndim))
+    return any(size > 1 and not each.is_replicate() for size, each in zip(sizes, tensor.placements, strict=True))
+
+
+def _empty_shards(rows: "list[_Row]") -> set[int]:
+    """Parameters of shape [0], less those whose module has others that are empty by their own shape."""
+    empty = [(place, row) for place, row in enumerate(rows) if row.state == "ready" and not row.tensor.numel()]
+    by_design = {row.name.rpartition(".")[0] for _, row in empty if row.tensor.dim() > 1}
+    return {
+        place
+        for place, row in empty
+        if row.kind == "parameter" and row.tensor.dim() == 1 and row.name.rpartition(".")[0] not in by_design
+    }
 
 
 def named_tensors(model: nn.Module) -> list[tuple[str, str, Tensor, tuple[str, ...]]]:
@@ -129,9 +150,13 @@ class Facts:
     def look(self, model: nn.Module) -> None:
         """Read every parameter and buffer once."""
         groups: dict[tuple[bool, torch.device, torch.dtype], list[_Row]] = {}
-        for name, kind, tensor, aliases in named_tensors(model):
-            row = _Row(name, kind, tensor, aliases, state_of(tensor))
-            self._rows.append(row)
+        self._rows = [
+            _Row(name, kind, each, others, state_of(each)) for name, kind, each, others in named_tensors(model)
+        ]
+        for place in _empty_shards(self._rows):
+            self._rows[place].state = "empty-shard"
+        for row in self._rows:
+            kind, tensor = row.kind, row.tensor
             if row.state not in ("ready", "sharded") or tensor.numel() == 0:
                 continue
             row.flat = _flat(tensor)

@@ -129,3 +129,18 @@ def test_tied_and_bare_parameters_count_as_used():
 def test_without_a_gradient_it_does_not_judge():
     assert severities("SZ405", Net().requires_grad_(False), X) == []
     assert reasons("SZ405", Net().requires_grad_(False), X) == ["no gradient was taken"]
+
+
+def test_what_another_call_would_read_is_a_note():
+    class Sees(Net):
+        def forward(self, x, image=None):
+            h = F.relu(self.trunk(x))
+            return self.head(h if image is None else h + self.eye(image))
+
+    assert found(Sees(eye=nn.Linear(3, 8))) == {("eye",): "info"}
+    assert found(Sees(eye=nn.Linear(3, 8)), batch={"x": X, "image": torch.randn(16, 3)}) == {}
+    assert found(Sees(eye=nn.Linear(3, 8), lost=nn.Linear(3, 8))) == {("eye",): "info", ("lost",): "warning"}
+
+
+def test_a_parameter_without_elements_misses_nothing():
+    assert found(Net(none=nn.Parameter(torch.zeros(0, 8)))) == {}

@@ -119,3 +119,42 @@ def test_cosine_attention_at_its_usual_temperature_is_silent():
             return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
 
     assert severities("SZ307", Cosine(), X) == []
+
+
+class RMS(nn.Module):
+    """Divides by the root of the mean square, written out by hand, with or without a gain."""
+
+    def __init__(self, width, *, has_gain):
+        super().__init__()
+        self.gain = nn.Parameter(torch.ones(width)) if has_gain else 1.0
+
+    def forward(self, x):
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-6) * self.gain
+
+
+class Normalised(Attention):
+    """Queries and keys are normalised, turned by their place, and multiplied without a root of the width."""
+
+    def __init__(self, make, sides="qk"):
+        super().__init__(1.0)
+        self.norms = nn.ModuleDict({side: make() for side in sides})
+
+    def forward(self, x):
+        q, k, v = (layer(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.q, self.k, self.v))
+        angle = torch.arange(x.shape[1])[:, None] * torch.ones(32)
+
+        def turned(side, y):
+            y = self.norms[side](y) if side in self.norms else y
+            return y * angle.cos() + torch.cat([-y[..., 16:], y[..., :16]], -1) * angle.sin()
+
+        scores = turned("q", q) @ turned("k", k).mT
+        return self.out((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: nn.LayerNorm(32), lambda: RMS(32, has_gain=True), lambda: RMS(32, has_gain=False)]
+)
+def test_a_scale_behind_two_norms_is_no_weights_doing(make):
+    assert severities("SZ307", Normalised(make), X) == []
+    assert severities("SZ307", Normalised(make, sides="q"), X) == ["warning"]
+    assert severities("SZ307", Normalised(make, sides=""), X) == ["warning"]

@@ -10,6 +10,8 @@ from stepzero.measure.modules import alike, topmost
 from stepzero.measure.routing import passed_over
 from stepzero.measure.uses import readings
 
+_ELSEWHERE = "no operation of this pass reads it, and code of forward that did not run does"
+
 
 @rule("SZ405", "unused-parameter", tier=1)
 def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
@@ -18,10 +20,11 @@ def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
     What it finds
     -------------
     Parameters that ask for a gradient and get none at all (None, not zero). A warning when no operation of the pass
-    reads them, or when the loss is computed from them but no derivative comes back (a detach, a no_grad block, a
-    rounding or an index cuts the way); a note when what is computed from them does not reach this loss, or when a
-    router sent the rows of this batch to other experts of the same build. Whole modules are one finding. There is no
-    threshold.
+    reads them and no code that `forward` can come to names them, or when the loss is computed from them but no
+    derivative comes back (a detach, a no_grad block, a rounding or an index cuts the way). A note when what is
+    computed from them does not reach this loss, when another call would read them (a modality, a task or a cache that
+    this batch leaves out), or when a router sent the rows of this batch to other experts of the same build. Whole
+    modules are one finding. There is no threshold.
 
     Why it matters
     --------------
@@ -30,9 +33,9 @@ def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
 
     When it is fine
     ---------------
-    Poolers, heads of other tasks and modalities that this batch did not feed are used by another call: ignore the
-    finding there. Frozen parameters are not reported. Score-function estimators and codebooks moved by running
-    averages live without a derivative: freeze them to say so.
+    Poolers, heads of other tasks and modalities that this batch did not feed are used by another call. Frozen
+    parameters are not reported. Score-function estimators and codebooks moved by running averages live without a
+    derivative: freeze them to say so.
 
     Bad
     ---
@@ -74,17 +77,19 @@ def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
         yield NotJudged("no gradient was taken")
     if not trace.has_backward:
         return
-    trainable = [fact for fact in trace.parameters if fact.requires_grad]
+    trainable = [fact for fact in trace.parameters if fact.requires_grad and fact.numel]
     cut_off = {each.parameter for each in trace.wake.parameters if each.cause == "cut"}  # SZ406 speaks of these
     without = [fact for fact in trainable if fact.gradient is None and fact.name not in cut_off]
     unread = [fact.name for fact in without if not fact.is_used]
     names = [fact.name for fact in trainable]
     aside, cut = _read(trace, without)
     groups = topmost(unread, names)
-    skipped = passed_over(trace, groups)
-    missed = {path: members for path, members in groups.items() if path not in skipped}
+    skipped, optional = passed_over(trace, groups), {fact.name for fact in without if fact.is_optional}
     idle = {path: members for path, members in groups.items() if path in skipped}
+    other = {path: members for path, members in groups.items() if path not in idle and optional.issuperset(members)}
+    missed = {path: members for path, members in groups.items() if path not in idle | other}
     yield from _findings(trace, missed, "no operation of this pass reads it", "warning")
+    yield from _findings(trace, other, _ELSEWHERE, "info")
     yield from _findings(trace, idle, "the data chose the rows of its siblings, and none came here", "info")
     yield from _findings(trace, topmost(cut, names), "the loss is computed from it, but the way back is cut", "warning")
     yield from _findings(trace, topmost(aside, names), "its result does not reach this loss", "info")

@@ -6,6 +6,7 @@ from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.measure.norms import sized_by_norm
 from stepzero.measure.uses import feeding, live_inputs
 
 _BETWEEN = frozenset(["view", "dropout", "add", "multiply", "other"])
@@ -31,8 +32,8 @@ def sharp_attention(trace: Trace, limits: Limits) -> Verdict:
     When it is fine
     ---------------
     Flat attention trains well (zero logits, scores divided by the width). Masks and distance biases are the same for
-    all samples and do not count. A learned temperature is the model's own business. One sample and fewer than eight
-    keys are not judged.
+    all samples and do not count. A learned temperature is the model's own business, and so is the scale behind
+    queries and keys that are both normalised: no weight sets it. One sample and fewer than eight keys are not judged.
 
     Bad
     ---
@@ -91,7 +92,7 @@ def sharp_attention(trace: Trace, limits: Limits) -> Verdict:
         limit = limits.sharp_std * math.sqrt(math.log(keys))
         if keys < limits.sharp_min_keys:
             limit *= limits.sharp_certain
-        if pair is None or not sigma > limit:
+        if pair is None or not sigma > limit or all(sized_by_norm(trace, side) for side in pair):
             continue
         where = tuple(dict.fromkeys(name for side in pair for name in feeding(trace, side)))
         where = where or (operation.module or trace.model,)
