@@ -15,12 +15,12 @@ X = seeded(12, 5, 8)
 
 
 class Mixed(nn.Module):
-    """Samples meet in a view, and the first weight is far too large."""
+    """Samples meet in a view, and a bias is louder than the weight."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.norm, self.second = nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 4)
-        nn.init.constant_(self.norm.bias, 50.0)
+        nn.init.constant_(self.norm.bias, 3.0)
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = torch.tanh(self.norm(torch.relu(self.first(x))))

@@ -36,8 +36,7 @@ COMPLEX = "its numbers are complex: its units are not compared with each other"
 """Why a weight of complex numbers is skipped; whether it learns is looked at all the same."""
 
 
-UNREADABLE = ("sharded", "empty-shard")
-"""States of tensors whose numbers are not here: see `TensorFact.state`."""
+UNREADABLE = ("sharded", "empty-shard")  # states of tensors whose numbers are not here
 PROFILES = ("mup", "rl")
 """mup: the start and the rates follow the maximal update parametrisation; rl: the output proposes actions."""
 

@@ -1,8 +1,14 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from stepzero import api
+from stepzero.core.landscape import SharpnessFact, StepFact
+from stepzero.core.limits import Limits
+from stepzero.core.trace import Trace
+from stepzero.rules.gradient.sharp_start import sharp_start
 from tests.rules.ask import ask, generator
 
 X = torch.randn(32, 6, generator=generator(1))
@@ -90,3 +96,12 @@ def test_adaptive_optimizers_are_not_judged():
 def test_the_record_says_why_there_is_none():
     trace = api.trace(Line(), X, square, probes=["sharpness"])
     assert "plain SGD" in trace.sharpness.reason
+
+
+@pytest.mark.parametrize(("after", "severity"), [(1.0, "info"), (2.0, "info"), (3.0, "warning"), (math.nan, "warning")])
+def test_only_a_step_that_raises_the_loss_makes_it_a_warning(after, severity):
+    """Cross entropies are sharp at many a start, and a step leaves the sharp place downwards."""
+    sharp = SharpnessFact(ran=True, value=154.0, parameters=(("weight", 1.0),))
+    trace = Trace(model="made", sharpness=sharp, first_step=StepFact(ran=True, before=2.0, after=after))
+    (finding,) = sharp_start.judge(trace, Limits())
+    assert finding.severity == severity
