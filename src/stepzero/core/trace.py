@@ -299,8 +299,7 @@ class Trace:
     inputs: tuple[InputFact, ...] = ()
     loss: LossFact = LossFact("none", "none", None)
     poison: PoisonFact = NO_POISON
-    lost_writes: tuple[LostWrite, ...] = ()
-    """Of the factory; empty when stepzero did not call one."""
+    lost_writes: tuple[LostWrite, ...] = ()  # of the factory; empty when stepzero did not call one
     writes: WriteRecord = NOT_WATCHED
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE

@@ -17,6 +17,8 @@ from stepzero.measure.uses import before, weight_use
 
 _FLATTENED, _FULL = 2.8, 3.0
 """Directions that four projections show of a response: up to 2.7 of three, 3.2 and more of a dozen."""
+_LOST = 0.65
+"""Of these directions, from what a layer reads to its responses: four projections stray by half of one."""
 _FEWEST = 16
 """Units and positions below which few directions are what there is."""
 _ENTRIES, _HALF = 8, 0.5
@@ -39,7 +41,7 @@ def _of_few_directions(trace: Trace) -> str:
         directions = directions_of(operation)
         if use is None or directions is None or source is None or directions >= _FLATTENED:
             continue
-        if (directions_of(source) or 0.0) > _FULL:
+        if (directions_of(source) or 0.0) > max(_FULL, directions + _LOST):
             return f"responses of {use.parameter} lie in few directions"
     return ""
 
