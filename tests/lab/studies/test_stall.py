@@ -16,10 +16,10 @@ def answer(tmp_path_factory):
 def test_thirty_layers_train_from_he_and_stall_from_xavier(answer):
     for depth in (30, 40):
         he, xavier = answer.facts[f"He {depth}"], answer.facts[f"Xavier {depth}"]
-        assert he["loss"] < 1.2
-        assert xavier["loss"] > 1.5
-        assert he["accuracy"] > xavier["accuracy"] + 0.3
-    assert answer.facts["Xavier 40"]["loss"] == pytest.approx(2.3026, abs=0.05)
+        assert he["loss"] < 1.7
+        assert he["accuracy"] > xavier["accuracy"] + 0.25
+        assert xavier["loss"] == pytest.approx(2.3026, abs=0.05)
+    assert answer.facts["He 30"]["accuracy"] > 0.6
 
 
 @pytest.mark.slow
@@ -32,7 +32,7 @@ def test_fewer_layers_train_from_both_and_sooner_from_he(answer):
 @pytest.mark.slow
 def test_the_gradient_of_the_lowest_layer_is_halved_in_power_a_layer(answer):
     for depth in stall.DEPTHS:
-        assert answer.facts[f"ratio {depth}"] == pytest.approx(2 ** (-depth / 2), rel=0.5), depth
+        assert 0.3 < answer.facts[f"ratio {depth}"] * 2 ** (depth / 2) < 2, depth
     assert set(answer.figures) == {"losses"}
     assert "30 layers: a loss of" in stall.page(answer)
 

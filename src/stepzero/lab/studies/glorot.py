@@ -119,33 +119,38 @@ def run(effort: Effort, train: Train) -> Answer:  # noqa: ARG001 - drawn picture
     """Variances by layer at the start, then test errors."""
     width = WIDTHS[effort]
     by_law = {law: variances(4 * width, law, SEEDS[effort]) for law in LAWS}
-    rows = [
-        (law, place, *found[place], _factor(found[place], is_back="back" in place))
-        for law, found in by_law.items()
-        for place in PLACES
-    ]
     trained = {f"{activation} {law}": errors(activation, law, effort) for activation, law in STARTS}
-    outcome = [
-        (name, rate, 100 * statistics.fmean(wrong), 100 * (max(wrong) - min(wrong)), len(wrong), PAPER[name])
-        for name, (rate, wrong, _) in trained.items()
-    ]
-    layers = tuple(f"layer {number}" for number in range(1, DEPTH + 1))
-    tables = {
-        "variances": Table(("start", "variance of", *layers, "factor a layer"), tuple(rows)),
-        "errors": Table(
-            ("activation and start", "rate", "test error, %", "spread", "seeds", "paper, table 1"), tuple(outcome)
-        ),
-    }
+    tables = {"variances": _by_layer(by_law), "errors": _outcome(trained)}
     settings = {
         "width": width, "start width": 4 * width, "depth": DEPTH, "batch": BATCH, "steps": STEPS[effort],
         "seeds": SEEDS[effort], "rates": list(RATES), "train": TRAIN[effort], "test": TEST,
     }  # fmt: skip
     facts = {
-        "factors": {f"{row[0]} {row[1]}": row[-1] for row in rows},
-        "errors": {row[0]: row[2] for row in outcome},
+        "factors": {f"{row[0]} {row[1]}": row[-1] for row in tables["variances"].rows},
+        "errors": {row[0]: row[2] for row in tables["errors"].rows},
         "top": trained["sigmoid standard"][2],
     }
     return Answer("glorot", effort, settings, tables, facts, _figures(by_law))
+
+
+def _by_layer(by_law: Mapping[str, Variances]) -> Table:
+    layers = tuple(f"layer {number}" for number in range(1, DEPTH + 1))
+    rows = [
+        (law, place, *found[place], _factor(found[place], is_back="back" in place))
+        for law, found in by_law.items()
+        for place in PLACES
+    ]
+    return Table(("start", "variance of", *layers, "factor a layer"), tuple(rows))
+
+
+def _outcome(trained: Mapping[str, tuple[float, list[float], list[float]]]) -> Table:
+    """Test errors in percent: mean over the seeds, and largest minus smallest."""
+    rows = [
+        (name, rate, 100 * statistics.fmean(wrong), 100 * (max(wrong) - min(wrong)), len(wrong), PAPER[name])
+        for name, (rate, wrong, _) in trained.items()
+    ]
+    head = ("activation and start", "rate", "test error, %", "spread", "seeds", "paper, table 1")
+    return Table(head, tuple(rows))
 
 
 def _factor(found: Sequence[float], *, is_back: bool) -> float:

@@ -115,8 +115,7 @@ def page(answer: Answer) -> str:
         f"(law {2**-15:.1e}).",
         "![Loss over the steps](figures/stall-losses.svg)",
         answer.tables["depths"].markdown(),
-        f"Learned: an accuracy of {settings['learned']:.0%} or more. A larger rate makes up for part of a small "
-        "gradient: with enough steps 22 layers learn from 1 / n as well.",
+        f"Learned: an accuracy of {settings['learned']:.0%} or more.",
     )
 
 

@@ -44,15 +44,14 @@ def critical(layers: int) -> float:
 
 def run(effort: Effort, train: Train) -> Answer:  # noqa: ARG001 - deeper than a grid's networks are meant to be
     """Share of the loss that is gone after training at the best rate, for each start and depth."""
-    steps = STEPS
-    plain = [(depth, *(_gone(*_plain(depth, *law), steps) for law in PLAIN.values())) for depth in DEPTHS[effort]]
+    plain = [(depth, *(_gone(*_plain(depth, *law), STEPS) for law in PLAIN.values())) for depth in DEPTHS[effort]]
     residual = [(depth, *(_gone(*_residual(depth, law), BEGINNING) for law in RESIDUAL)) for depth in DEPTHS[effort]]
     tables = {
         "plain": Table(("hidden layers", *PLAIN), tuple(plain)),
         "residual": Table(("layers in branches", *RESIDUAL), tuple(residual)),
     }
     settings = {
-        "width": WIDTH, "steps": steps, "beginning": BEGINNING, "rates": list(RATES), "batch": BATCH, "seeds": SEEDS,
+        "width": WIDTH, "steps": STEPS, "beginning": BEGINNING, "rates": list(RATES), "batch": BATCH, "seeds": SEEDS,
         "residual rates": list(RESIDUAL_RATES), "task": "clusters",
     }  # fmt: skip
     facts: dict[str, Any] = {
@@ -60,7 +59,7 @@ def run(effort: Effort, train: Train) -> Answer:  # noqa: ARG001 - deeper than a
         **{name: [row[place] for row in plain] for place, name in enumerate(PLAIN, 1)},
         **{name: [row[place] for row in residual] for place, name in enumerate(RESIDUAL, 1)},
     }
-    return Answer("very-deep", effort, settings, tables, facts, _figures(facts, steps))
+    return Answer("very-deep", effort, settings, tables, facts, _figures(facts))
 
 
 Crew = tuple[Program, Tensor, Tensor]
@@ -111,7 +110,7 @@ def _gone(made: Program, numbers: Tensor, rates: Tensor, steps: int) -> float | 
     return float(best)
 
 
-def _figures(facts: dict[str, Any], steps: int) -> dict[str, Figure]:
+def _figures(facts: dict[str, Any]) -> dict[str, Figure]:
     def shown(names: Sequence[str]) -> dict[str, list[tuple[float, float]]]:
         return {
             name: [(float(x), y or 0.0) for x, y in zip(facts["depths"], facts[name], strict=True)] for name in names
@@ -119,7 +118,7 @@ def _figures(facts: dict[str, Any], steps: int) -> dict[str, Figure]:
 
     plain, residual = shown(tuple(PLAIN)), shown(RESIDUAL)
     return {
-        "plain": lines(f"Share of the loss gone after {steps} steps", "hidden layers", "share", plain, is_log_x=True),
+        "plain": lines(f"Share of the loss gone after {STEPS} steps", "hidden layers", "share", plain, is_log_x=True),
         "residual": lines(
             f"Share of the loss gone after {BEGINNING} steps", "layers in branches", "share", residual, is_log_x=True
         ),
@@ -129,15 +128,7 @@ def _figures(facts: dict[str, Any], steps: int) -> dict[str, Figure]:
 def page(answer: Answer) -> str:
     """The page."""
     settings, facts = answer.settings, answer.facts
-    deepest = facts["depths"][-1]
     orthogonal, gaussian, keeping = (f"{facts[name][-1]:.0%}" for name in PLAIN)
-    fixed, he = facts["Fixup"], facts["He"]
-    overflown = [depth for depth, value in zip(facts["depths"], he, strict=True) if value is None]
-    fate = (
-        f"from {overflown[0]} layers on the loss of He's start is no number at step 0"
-        if overflown
-        else f"{he[-1]:.0%} with He's start"
-    )
     return paragraphs(
         "# A network of thousands of layers",
         "<!-- Written by `python -m tools.answers` from docs/answers/data/very-deep.json; do not edit. -->",
@@ -149,10 +140,24 @@ def page(answer: Answer) -> str:
         f"{settings['steps']} steps with momentum 0.9 in batches of {settings['batch']}, the best of the rates "
         f"{' and '.join(map(str, settings['rates']))} divided by the depth, mean of {settings['seeds']} seeds. "
         "Critical: weights of variance (1 + 1/√L) / width.",
-        f"At {deepest} hidden layers {orthogonal} of the loss is gone from the critical orthogonal start, {gaussian} "
-        f"from the critical Gaussian one and {keeping} from the Gaussian one that keeps the variance.",
+        f"At {facts['depths'][-1]} hidden layers {orthogonal} of the loss is gone from the critical orthogonal start, "
+        f"{gaussian} from the critical Gaussian one and {keeping} from the Gaussian one that keeps the variance.",
         "![Share of the loss gone, plain networks](figures/very-deep-plain.svg)",
         answer.tables["plain"].markdown(),
+        _with_skips(answer),
+    )
+
+
+def _with_skips(answer: Answer) -> str:
+    settings, facts = answer.settings, answer.facts
+    depths, fixed, he = facts["depths"], facts["Fixup"], facts["He"]
+    overflown = [depth for depth, value in zip(depths, he, strict=True) if value is None]
+    fate = (
+        f"from {overflown[0]} layers on the loss of He's start is no number at step 0"
+        if overflown
+        else f"{he[-1]:.0%} with He's start"
+    )
+    return paragraphs(
         "## With skip connections, without norms",
         "A residual stream multiplies the variance by two a block when its branches start by He's law. Fixup (Zhang, "
         "Dauphin & Ma 2019) starts the last layer of each branch and the head at zero and makes the others smaller "
@@ -160,8 +165,8 @@ def page(answer: Answer) -> str:
         "and compares the first epoch. Ours leaves out its scalar biases and multipliers.",
         f"**Tried here, scaled down:** ReLU, two layers a branch, width {settings['width']}, the first "
         f"{settings['beginning']} steps, the best of the rates {' and '.join(map(str, settings['residual rates']))} at "
-        f"every depth. From Fixup's start {fixed[0]:.0%} of the loss is gone at {facts['depths'][0]} layers and "
-        f"{fixed[-1]:.0%} at {deepest}; {fate}.",
+        f"every depth. From Fixup's start {fixed[0]:.0%} of the loss is gone at {depths[0]} layers and "
+        f"{fixed[-1]:.0%} at {depths[-1]}; {fate}.",
         "![Share of the loss gone, residual networks](figures/very-deep-residual.svg)",
         answer.tables["residual"].markdown(),
         "An empty cell: the loss at the start is no number.",

@@ -140,7 +140,7 @@ def page(answer: Answer) -> str:
         "Hanin & Rolnick (2018) name the sum of the reciprocal widths as what decides whether training begins.",
         f"**At the start** ({settings['draws']} starts each, float64): measured over predicted variance lies between "
         f"{min(facts['ratios'].values()):.2f} and {max(facts['ratios'].values()):.2f}. The law is the first term of "
-        "a series: it falls short where β is large.",
+        "a series in 1 / n: narrow layers vary by more.",
         answer.tables["lengths"].markdown(),
         "![Variance of the length against the law](figures/widths-lengths.svg)",
         f"**In training, scaled down** (theirs: MNIST; here five clusters in 20 dimensions): {settings['networks']} "
