@@ -25,6 +25,7 @@ from benchmarks import machine
 from benchmarks.peers.checkers import CHECKERS
 
 RESULTS = Path(__file__).parents[1] / "results" / "peers.json"
+ABSENT = "not installed"
 KEPT = Path(__file__).parents[1] / ".kept"
 
 
@@ -42,7 +43,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _asked(checker: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Run one checker over all pairs in a process of its own."""
+    """Run one checker over all pairs in a process of its own; nothing of one that is not installed."""
+    version = _version(checker, options.site)
+    if version == ABSENT:
+        return {"version": version, "totals": {}, "answers": []}
     KEPT.mkdir(exist_ok=True)
     file = KEPT / f"peers-{checker}.jsonl"
     if options.fresh:
@@ -54,13 +58,13 @@ def _asked(checker: str, options: argparse.Namespace) -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
     answers = [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
-    return {"version": _version(checker, options.site), "totals": totals(answers), "answers": answers}
+    return {"version": version, "totals": totals(answers), "answers": answers}
 
 
 def _version(checker: str, site: Path | None) -> str:
     places = [*sys.path, *([str(site)] if site else [])]
     found = [each.version for each in importlib.metadata.distributions(name=checker, path=places)]
-    return found[0] if found else "not installed"
+    return found[0] if found else ABSENT
 
 
 def totals(answers: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
