@@ -207,7 +207,7 @@ class Residual(nn.Module):
 
 
 def joined(model):
-    ends = {f"up.{number}.weight": Target(joins=2) for number in range(2)}
+    ends = {f"up.{number}.weight": Target(share=0.5) for number in range(2)}
     return {f"down.{number}.weight": Target() for number in range(2)} | ends
 
 
@@ -256,7 +256,7 @@ def test_an_addition_with_a_factor_counts_it(alpha):
             return torch.add(x, self.up(x), alpha=alpha)
 
     model = Damped()
-    found, _ = calibrated(model, X, targets={"up.weight": Target(joins=1)})
+    found, _ = calibrated(model, X, targets={"up.weight": Target(share=1.0)})
     share = float((alpha * model.up(X).detach()).var(correction=0) / X.var(correction=0))
     assert "up.weight" in found.skipped or share == pytest.approx(1.0, rel=1e-4)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+import stepzero
 from stepzero.probe.subject import subject_of
 from stepzero.repair.observe import observe
 from stepzero.repair.planning import entries, layout, targets
@@ -82,7 +83,7 @@ def test_the_last_weight_of_each_branch_is_scaled_by_their_number(branches):
         entry = found[f"up.{number}.weight"]
         assert entry.role == "branch end"
         assert entry.gain == pytest.approx(math.sqrt(2 / branches))
-        assert wanted[entry.name].joins == branches
+        assert wanted[entry.name].share == pytest.approx(1 / branches)
         assert found[f"down.{number}.weight"].role == "weight"
 
 
@@ -180,3 +181,41 @@ def test_a_table_keeps_its_padding_row_at_zero(padding):
     row = None if padding is None else padding % 20
     assert found["embed.weight"].values == (() if row is None else ((row, row + 1, 0.0),))
     assert "embed.weight" not in wanted
+
+
+class Tokens(nn.Module):
+    """A table, and what reads it."""
+
+    def __init__(self, body, entries=6):
+        super().__init__()
+        self.table, self.body, self.head = nn.Embedding(entries, 8), body, nn.Linear(8, 3)
+
+    def forward(self, tokens):
+        x = self.body(self.table(tokens))
+        return self.head(x[0] if isinstance(x, tuple) else x)
+
+
+TOKENS = torch.arange(30).reshape(5, 6) % 6
+
+
+@pytest.mark.parametrize(
+    ("body", "has_mean"),
+    [(nn.GRU(8, 8), False), (nn.Linear(8, 8), False), (nn.LayerNorm(8), False), (nn.LSTM(8, 8), True)],
+)
+def test_rows_of_a_table_have_nothing_in_common_but_where_a_cell_adds_them_up(body, has_mean):
+    model = Tokens(body)
+    plan = stepzero.init_(model, TOKENS)
+    mean = float(model.table.weight.detach().mean(0).abs().max())
+    assert (mean > 1e-2) is has_mean
+    assert float(model.table.weight.detach().square().mean().sqrt()) == pytest.approx(
+        plan.entry("table.weight").std, rel=0.35
+    )
+
+
+def test_a_tied_table_and_one_of_a_single_row_are_drawn_as_ever():
+    tied = Tokens(nn.LayerNorm(8))
+    tied.head = nn.Linear(8, 6)
+    tied.head.weight = tied.table.weight
+    assert stepzero.init_(tied, TOKENS).entry("table.weight").scheme == "embedding"
+    lone = Tokens(nn.LayerNorm(8), entries=1)
+    assert stepzero.init_(lone, TOKENS * 0).entry("table.weight").scheme == "embedding"

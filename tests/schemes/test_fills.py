@@ -71,6 +71,7 @@ FILLS = {
     "attention": Fill("attention", 1 / N, shape=(3 * M, N), options={"blocks": 3}),
     "embedding": Fill("embedding", 1.0),
     "embedding of a tied head": Fill("embedding", 1 / N, options={"reader": "head"}),
+    "contrast": Fill("contrast", 1.0),
     "recurrent": Fill("recurrent", 1 / N, shape=(4 * N, N), options={"gates": 4}),
     "recurrent, input": Fill("recurrent", 2 / (N + 40), shape=(3 * 40, N), options={"gates": 3, "slot": "input"}),
     "ssm_log_a": Fill("ssm_log_a", None),

@@ -52,7 +52,7 @@ def calibrated(model: nn.Module, plan: Plan, run: Callable[[], Any], targets: Ma
     scalings = tuple(
         _verified(
             each,
-            None if targets[name].joins else found.seen.get(name),
+            None if targets[name].share else found.seen.get(name),
             _tolerance(weights[name].dtype, found.dtypes[name]),
         )
         for name, each in found.scalings.items()

@@ -34,6 +34,13 @@ _HELPERS = {
         root = math.sqrt(max(rows, columns))
         block.copy_((q.T if rows < columns else q).reshape(tuple(block.shape)) * (gain / root * root))
 ''',
+    "_contrast_": '''def _contrast_(tensor, std, *seeds):
+    """Rows without a mean: what all of them have in common tells none apart."""
+    dtype = torch.float64 if tensor.dtype == torch.float64 else torch.float32
+    z = torch.empty(tuple(tensor.shape), dtype=dtype)
+    z.normal_(0.0, 1.0, generator=torch.Generator().manual_seed(*seeds))
+    tensor.copy_((z - z.mean(0)) * (std * math.sqrt(len(z) / (len(z) - 1))))
+''',
 }
 _OPENING = '''\
 @torch.no_grad()
@@ -81,7 +88,7 @@ def emit(plan: Plan, model: nn.Module) -> str:
     made = "".join(f"Made with {name} {version}.\n" for name, version in plan.versions.items() if name != "python")
     head = [
         f'{HEADER}{plan.model}: scheme {plan.scheme}, seed {plan.seed}.\n\n{made}Needs torch alone.\n"""\n',
-        "import math" if "_orthogonal_" in "".join(used) else "",
+        "import math" if "math." in "".join(used) else "",
         "import warnings\n",
         "import torch\n",
         _shapes(plan, tensors),
@@ -120,6 +127,8 @@ def _drawn(entry: Entry, seed: int) -> Iterator[str]:
     place = f"tensors[{entry.name!r}]"
     if entry.scheme == "orthogonal":
         yield f"    _orthogonal_({place}, {entry.gain or 1.0!r}, {seeds})  # {entry.why}"
+    elif entry.scheme == "contrast":
+        yield f"    _contrast_({place}, {entry.std!r}, {seeds})  # {entry.why}"
     elif entry.scheme in _NORMAL:
         std = (entry.gain or 1.0) / math.sqrt(entry.fan_in or 1.0)
         yield f"    _normal_({place}, {std!r}, {seeds})  # {entry.why}"

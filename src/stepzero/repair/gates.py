@@ -84,6 +84,11 @@ def state_behind(trace: Trace, lookup: Operation) -> float | None:
     return next((each.fan_in for each in cell.uses if each.slot == "recurrent"), None)
 
 
+def is_added_up(trace: Trace, lookup: Operation) -> bool:
+    """Whether a cell whose state is a sum reads the rows of a table."""
+    return any(each.name.startswith("lstm") for each in _readers(trace, lookup))
+
+
 def _is_read_by_cells(trace: Trace, lookup: Operation) -> bool:
     readers = _readers(trace, lookup)
     return bool(readers) and all(each.name in RECURRENT for each in readers)

@@ -44,8 +44,8 @@ class Target:
     """What the output of one weight should look like."""
 
     std: float = 1.0
-    joins: int = 0
-    """For the last weight of a residual branch: over how many branches one stream's variance is shared."""
+    share: float = 0.0
+    """For the last weight of a residual branch: its variance over that of the stream it joins."""
     is_most: bool = False
     """Whether a smaller output is left as it is."""
 
@@ -120,7 +120,7 @@ class Pass(TorchFunctionMode):
             return result
         if name in self.found.factors:
             return self._again(name, result, bias, axis)
-        if target.joins:
+        if target.share:
             setattr(result, _TAG, (name, bias is not None and bool(bias.any())))
             return result
         return self._alone(name, result, target, bias, axis)
@@ -187,7 +187,7 @@ class Pass(TorchFunctionMode):
         if name in self.found.factors:
             scaled = branch.mul_(self.found.factors[name])
         else:
-            share = abs(ratio) / self._targets[name].joins ** 0.5
+            share = abs(ratio) * self._targets[name].share ** 0.5
             target = moments(args[1 - place], None, -1).std * share
             scaled = self._first(name, branch, moments(branch, None, -1), target, None, -1)
         return (*args[:place], scaled, *args[place + 1 :])

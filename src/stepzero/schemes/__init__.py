@@ -13,7 +13,7 @@ from torch import Tensor
 from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.measure.gain import activation_gain, glu_gain
 from stepzero.schemes.adapters import experts_, lora_a_, lora_scale
-from stepzero.schemes.attention import attention_, embedding_
+from stepzero.schemes.attention import attention_, contrast_, embedding_
 from stepzero.schemes.depth import (
     admin,
     admin_closed,
@@ -58,6 +58,7 @@ __all__ = [
     "bilinear_up_",
     "canonical_name",
     "constant_std_",
+    "contrast_",
     "deepnorm",
     "deepnorm_pair",
     "delta_orthogonal_",

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Generator, Tensor
 
-from stepzero.schemes.drawing import Distribution, draw_
+from stepzero.schemes.drawing import Distribution, draw_, dtype_of, write_
 from stepzero.schemes.law import Blocks, Gain, fill_, gain_number, split
 
 
@@ -86,3 +86,27 @@ def embedding_(
         with torch.no_grad():
             tensor[padding_idx].zero_()
     return tensor
+
+
+def contrast_(tensor: Tensor, *, generator: Generator, std: float = 1.0) -> Tensor:
+    """A lookup table [V, d] whose rows have no mean: w = s sqrt(V / (V - 1)) (z - mean over rows of z), z ~ N(0, 1).
+
+    What all V rows have in common is added to every token alike. It tells none apart, and of the variance of a table
+    of independent rows it is the share 1 / V: an eighth of eight symbols, nothing of a large vocabulary.
+
+    Args:
+        tensor: Filled in place, ``[V, d]``; of a single row nothing is taken away.
+        generator: Source of every draw.
+        std: s, the standard deviation of each entry.
+
+    Returns:
+        ``tensor``.
+
+    Reference: centred inputs: LeCun et al. 1998, Efficient BackProp, section 4.3.
+    """
+    if tensor.dim() < 2:
+        raise ValueError(f"expected a table [entries, d], got shape {tuple(tensor.shape)}")
+    if len(tensor) < 2 or tensor.is_complex():
+        return draw_(tensor, std, generator=generator)
+    z = torch.empty(tuple(tensor.shape), dtype=dtype_of(tensor)).normal_(0.0, 1.0, generator=generator)
+    return write_(tensor, (z - z.mean(0)) * (std * math.sqrt(len(z) / (len(z) - 1))))

@@ -72,6 +72,23 @@ def test_orthogonal_draws_are_silent(seed):
     assert severities("SZ315", model, data()) == []
 
 
+def test_orthogonal_draws_of_several_sizes_are_silent():
+    """A calibrated stack: each layer has a factor of its own, and none of them is chance."""
+    model = stack()
+    for number, layer in enumerate(model[::2]):
+        nn.init.orthogonal_(layer.weight, gain=2**0.5 * (0.8 + 0.1 * (number % 5)))
+    assert severities("SZ315", model, data()) == []
+
+
+def test_normal_draws_scaled_to_one_factor_are_told():
+    """Rows and columns of independent entries differ by chance, whatever the size of the whole."""
+    model = stack()
+    with torch.no_grad():
+        for layer in model[:-1:2]:
+            layer.weight *= 2**0.5 * 4 / layer.weight.norm()
+    assert severities("SZ315", model, data()) == ["warning"]
+
+
 @pytest.mark.parametrize("phi", [nn.Tanh, nn.GELU])
 def test_other_activations_are_silent(phi):
     assert severities("SZ315", stack(phi=phi), data()) == []

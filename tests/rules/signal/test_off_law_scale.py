@@ -73,6 +73,15 @@ def test_it_is_the_root_of_the_drift_and_as_loud():
     assert said["SZ302"] == min(said.values())  # "error" sorts before "warning"
 
 
+@pytest.mark.parametrize(("factor", "expected"), [(1.0, ["info"]), (0.5, ["warning"])])
+def test_a_small_signal_that_does_not_fade_is_a_choice(factor, expected):
+    """Tanh behind orthogonal maps that keep a signal of 0.2 needs no gain, where unit signals need 1.59 a layer."""
+    model = stack(1.0, 20, nn.Tanh)
+    for number, layer in enumerate(model[:-1:2]):
+        nn.init.orthogonal_(layer.weight, gain=1.02 * factor if number else 0.2)
+    assert severities("SZ302", model, X) == expected
+
+
 # -- traps ----------------------------------------------------------------------------------------------------------
 
 

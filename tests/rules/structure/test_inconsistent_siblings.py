@@ -72,3 +72,20 @@ def test_small_tensors_differ_by_chance():
     torch.manual_seed(3)
     model = nn.Sequential(*(nn.Linear(2, 2) for _ in range(12)))
     assert severities("SZ706", model, X[:, :2]) == []
+
+
+def test_a_weight_as_large_as_its_input_asks_for_is_silent():
+    """A slope in front of it that lets a third through, and a weight three times the size: one response."""
+
+    class Dimmed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.body = stack(change=times({4}, 3.0))
+
+        def forward(self, x):
+            for number, block in enumerate(self.body):
+                x = block(x / 3 if number == 4 else x)
+            return x
+
+    assert severities("SZ706", Dimmed(), X) == []
+    assert severities("SZ706", stack(change=times({4}, 3.0)), X) == ["warning"]

@@ -31,8 +31,8 @@ def narrow_deep_stack(trace: Trace, limits: Limits) -> Verdict:
     When it is fine
     ---------------
     Norms and skips end a run. Orthogonal draws keep the norm in each layer and are recognised by the gradient, which
-    then changes by the same factor in every layer. Smooth activations and convolutions over several positions are
-    not judged, nor are runs of fewer than eight layers.
+    then changes in every layer by the size of its weight and by no chance. Smooth activations and convolutions over
+    several positions are not judged, nor are runs of fewer than eight layers.
 
     Bad
     ---
@@ -93,15 +93,21 @@ def _summed(operation: Operation) -> tuple[int, ...]:
 
 
 def _is_isometric(trace: Trace, layers: tuple[Operation, ...], most: float) -> bool:
-    """Whether every layer that does not widen sends back its gradient with one and the same factor."""
-    factors = []
+    """Whether every layer that does not widen sends back its gradient with the factor that is its weight's size.
+
+    Orthonormal rows of norm g, each of n entries with mean square g^2 / n, multiply any gradient by g. Layers may
+    differ in g, as calibrated ones do; with independent entries what comes back differs by chance.
+    """
+    factors, sizes = [], {fact.name: fact.rms for fact in trace.parameters}
     for layer in layers[1:]:
         source = before(trace, layer)
         if source is None or source.backward is None or layer.backward is None or not layer.backward.rms:
             return False
-        if units(layer) <= math.prod(_summed(layer)) and source.backward.rms:
+        use, fan_in = weight_use(layer), math.prod(_summed(layer))
+        gain = sizes.get(use.parameter, 0.0) * math.sqrt(fan_in) if use is not None else 0.0
+        if units(layer) <= fan_in and source.backward.rms and gain:
             size = math.prod(source.shape) / math.prod(layer.shape)
-            factors.append(math.log(source.backward.rms / layer.backward.rms * math.sqrt(size)))
+            factors.append(math.log(source.backward.rms / layer.backward.rms * math.sqrt(size) / gain))
     return bool(factors) and max(factors) - min(factors) < most
 
 

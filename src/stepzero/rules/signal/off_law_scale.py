@@ -8,7 +8,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Graph, Trace
 from stepzero.measure.laws import Ratio, ratios
-from stepzero.measure.segments import Segment, segments, stream_path
+from stepzero.measure.segments import Segment, segments, stream_path, varied_rms
 from stepzero.measure.uses import before
 
 
@@ -42,8 +42,12 @@ def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
     ---------------
     Layers in front of a norm, a softmax or a gate lose their scale there. A small head and a small residual branch
     are careful starts, and fewer than four layers too small are repaired by the first steps, unless their product is
-    below 1/1000 or next to nothing is left of two of them. Constant factors in the forward pass (muP, NTK), periodic
-    activations, identity and sparse draws follow laws of their own. Frozen weights are not judged.
+    below 1/1000 or next to nothing is left of two of them.
+    Weights below the law of
+    unit signals keep a smaller one, in which an odd activation is nearly linear: as long as what differs between
+    samples does not fade along the run by more than a factor 2, that is no warning. Constant factors in the forward
+    pass (muP, NTK), periodic activations, identity and sparse draws follow laws of their own. Frozen weights are not
+    judged.
 
     Bad
     ---
@@ -104,7 +108,15 @@ def _of_stream(found: tuple[Ratio, ...], limits: Limits) -> Verdict:
 def _can_fade(segment: Segment, found: tuple[Ratio, ...], total: float, limits: Limits) -> bool:
     """Whether a small scale is felt: over several layers, and not at the end of a branch that starts as no change."""
     is_long = len(found) >= limits.law_min_layers or (len(found) > 1 and total < -math.log(limits.law_short_range))
-    return is_long and segment.operations[-1].consumer != "residual"
+    return is_long and segment.operations[-1].consumer != "residual" and not _is_steady(segment, limits)
+
+
+def _is_steady(segment: Segment, limits: Limits) -> bool:
+    """Whether what differs between samples keeps its size in every layer, weights as small as they are."""
+    read = varied_rms(0.0)
+    sizes = [read(operation) for operation in segment.operations if operation.role != "head"]
+    known = [size for size in sizes if size is not None]
+    return 1 < len(sizes) == len(known) and 0.0 < known[0] <= limits.law_factor * min(known)
 
 
 def _is_lost(found: tuple[Ratio, ...], limits: Limits) -> bool:

@@ -1,6 +1,8 @@
 """SZ706."""
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from statistics import median
 
 from stepzero.core.finding import Finding, Fix
@@ -35,7 +37,9 @@ def inconsistent_siblings(trace: Trace, limits: Limits) -> Verdict:
     When it is fine
     ---------------
     The first and the last block often have a law of their own, and a scale may change along the depth: neither is
-    reported. Where more than a quarter differ there is no majority to compare with.
+    reported, nor is a weight that calibration made as large as its input asks for, so that its response has the size
+    of the siblings' responses (within a factor 1.3). Where more than a quarter differ there is no majority to compare
+    with.
 
     Bad
     ---
@@ -72,6 +76,7 @@ def inconsistent_siblings(trace: Trace, limits: Limits) -> Verdict:
     karpathy/llama2.c#579; kngwyu/Rainy#17.
     """
     slots = {use.parameter: use.slot for operation in trace.operations for use in operation.uses}
+    responses = _responses(trace)
     for members in repeats(trace):
         if len(members) < limits.sibling_blocks or not all(fact.requires_grad for fact in members):
             continue
@@ -83,8 +88,29 @@ def inconsistent_siblings(trace: Trace, limits: Limits) -> Verdict:
         few = 0 < len(odd) <= limits.sibling_share * len(members)
         if few and all(_is_usual(fact, usual, limits) for fact in rest):
             inner = [fact for fact in odd if fact not in (members[0], members[-1])]
+            inner = [fact for fact in inner if not _makes_up(fact, members, responses, limits)]
             if inner:
                 yield _finding(inner, usual, len(members), limits)
+
+
+def _responses(trace: Trace) -> dict[str, float]:
+    """Rms of what each weight brings, where one operation alone reads it."""
+    read = [(use.parameter, operation) for operation in trace.operations for use in operation.uses]
+    counts = Counter(name for name, _ in read)
+    return {
+        use.parameter: operation.forward.rms
+        for operation in trace.operations
+        for use in operation.uses
+        if use.slot == "weight" and operation.forward is not None and counts[use.parameter] == 1
+    }
+
+
+def _makes_up(fact: TensorFact, members: Sequence[TensorFact], responses: dict[str, float], limits: Limits) -> bool:
+    """Whether the odd weight brings a response of the siblings' size: it is as large as its input asks for."""
+    known = [responses[member.name] for member in members if responses.get(member.name, 0.0) > 0.0]
+    if fact.name not in responses or len(known) < len(members):
+        return False
+    return abs(math.log(responses[fact.name] / median(known))) < math.log(limits.sibling_band)
 
 
 def _is_odd(fact: TensorFact, usual: float, limits: Limits) -> bool:
