@@ -42,12 +42,10 @@ def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
     ---------------
     Layers in front of a norm, a softmax or a gate lose their scale there. A small head and a small residual branch
     are careful starts, and fewer than four layers too small are repaired by the first steps, unless their product is
-    below 1/1000 or next to nothing is left of two of them.
-    Weights below the law of
-    unit signals keep a smaller one, in which an odd activation is nearly linear: as long as what differs between
-    samples does not fade along the run by more than a factor 2, that is no warning. Constant factors in the forward
-    pass (muP, NTK), periodic activations, identity and sparse draws follow laws of their own. Frozen weights are not
-    judged.
+    below 1/1000 or next to nothing is left of two of them. Weights below the law of unit signals keep a smaller one,
+    in which an odd activation is nearly linear: as long as what differs between samples does not fade along the run
+    by more than a factor 2, that is no warning. Constant factors in the forward pass (muP, NTK), periodic
+    activations, identity and sparse draws follow laws of their own. Frozen weights are not judged.
 
     Bad
     ---
