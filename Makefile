@@ -43,16 +43,18 @@ format: $(VENV)/.stamp-lint ## Mend what ruff can mend by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost, fans, repair, starts, symmetry, models; CASES=folder adds real bugs
+bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost, fans, repair, faults, peers, starts, symmetry, models; CASES=folder adds real bugs
 	$(BENCH_BIN)/python -m benchmarks.overhead
 	$(BENCH_BIN)/python -m benchmarks.duplicates
 	$(BENCH_BIN)/python -m benchmarks.fans
 	$(BENCH_BIN)/python -m benchmarks.calibrate
 	$(BENCH_BIN)/python -m benchmarks.coordinates
 	$(BENCH_BIN)/python -m benchmarks.repair
+	$(BENCH_BIN)/python -m benchmarks.faults
 	$(BENCH_BIN)/python -m benchmarks.starts
 	$(BENCH_BIN)/python -m benchmarks.symmetry
 	$(BENCH_BIN)/python -m benchmarks.zoo.run
+	$(BENCH_BIN)/python -m benchmarks.peers --faults $(if $(CASES),--cases "$(CASES)")
 	$(if $(CASES),$(BENCH_BIN)/python -m benchmarks.cases "$(CASES)",@echo "benchmarks.cases left out: say where the pairs of bug and repair are, CASES=folder")
 
 docs: $(VENV)/.stamp-base ## Write docs/rules from the rules' own pages

@@ -158,7 +158,7 @@ def score(file: Path) -> Score:
 
     found = Score(file.stem.partition("_")[0], file.name)
     try:
-        case = _load(file)
+        case = load(file)
         found.id, found.kind = case.META["id"], case.META["expected_kind"]
         found.severity = case.META.get("severity", "none")
         found.buggy, found.fixed = ([_cut(one) for one in check(make).findings] for make in (case.buggy, case.fixed))
@@ -168,7 +168,8 @@ def score(file: Path) -> Score:
     return found
 
 
-def _load(file: Path) -> ModuleType:
+def load(file: Path) -> ModuleType:
+    """The module of a case."""
     spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None

@@ -21,6 +21,7 @@ TESTED_BY: dict[str, str] = {
     "cli/__init__.py": "tests/cli/test_main.py",
     "lab/__init__.py": "tests/lab/test_running.py",
     "lab/studies/__init__.py": "tests/lab/studies/test_studies.py",
+    "rules/__init__.py": "tests/rules/test_contract.py",
     "rules/*/*": "tests/rules/test_contract.py",
     "schemes/__init__.py": "tests/schemes/test_fills.py",
 }

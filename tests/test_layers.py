@@ -41,7 +41,7 @@ VIOLATIONS = {
     "a family imports another's package": ("families", {"rules/signal/planted.py": "import stepzero.rules.memory"}),
     "a new family": ("families", {"rules/planted/__init__.py": ""}),
 }
-SKELETON = ["api.py", "probe/planted.py", "schemes/__init__.py"]
+SKELETON = ["api/__init__.py", "probe/planted.py", "schemes/__init__.py"]
 
 
 def lint(folder: Path, contract: str | None = None) -> subprocess.CompletedProcess[str]:

@@ -32,7 +32,7 @@ def test_the_list_of_seeders_is_true(monkeypatch):
     assert seeders <= {source.place for source in SOURCES if list(structure.global_draw(source))}
 
 
-@pytest.mark.parametrize("layer", ["probe", "repair"])
+@pytest.mark.parametrize("layer", ["probe", "repair", "verdict"])
 def test_the_table_of_a_layer_names_its_files(layer):
     text = (ROOT / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
     rows = text.split(f"| file of `{layer}` |")[1].split("\n\n")[0].splitlines()[2:]

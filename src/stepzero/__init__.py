@@ -10,7 +10,9 @@ from stepzero.core.version import VERSION
 
 if TYPE_CHECKING:
     from stepzero import lab, schemes
-    from stepzero.api import check, fans, fix_, trace
+    from stepzero.api.checking import check, trace
+    from stepzero.api.fanning import fans
+    from stepzero.api.fixing import fix_
     from stepzero.core.coordinates import CoordinateCheck
     from stepzero.core.errors import (
         BatchError,
@@ -47,15 +49,15 @@ _HOMES = {
     "StepzeroError": "stepzero.core.errors",
     "TargetError": "stepzero.core.errors",
     "Trace": "stepzero.core.trace",
-    "check": "stepzero.api",
+    "check": "stepzero.api.checking",
     "coordinate_check": "stepzero.probe.coordinates",
-    "fans": "stepzero.api",
-    "fix_": "stepzero.api",
+    "fans": "stepzero.api.fanning",
+    "fix_": "stepzero.api.fixing",
     "init_": "stepzero.repair.initialise",
     "lab": "stepzero",
     "mup_": "stepzero.repair.mup",
     "schemes": "stepzero",
-    "trace": "stepzero.api",
+    "trace": "stepzero.api.checking",
 }
 
 __all__ = [

@@ -56,9 +56,20 @@ def test_a_study_prints_its_page_and_leaves_its_numbers(at):
     assert (folder / "out" / "figures" / "first-touch-exponents.svg").read_text().startswith("<svg")
 
 
+def test_figures_come_as_png_too(at):
+    pytest.importorskip("PIL", reason="the extra lab is not installed")
+    folder, store = at
+    code, *_ = lab("run", "--study", "first-touch", "-o", folder / "out", "--png", *store)
+    assert code == 0
+    assert (folder / "out" / "figures" / "first-touch-exponents.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (("run", "--study", "gain", "--grid", "seeds=2"), "--study brings networks of its own"),
+        (("run", "--grid", "seeds=2", "-o", "x"), "-o writes what a study found"),
+        (("run", "--study", "gain", "--png"), "expected -o FOLDER beside it"),
         (("run",), "expected a SPEC file, --grid KEY=VALUES or --study NAME"),
         (("run", "--grid", "depth=3"), "did you mean 'depths'"),
         (("run", "--study", "first-tuch"), "did you mean 'first-touch'"),

@@ -8,8 +8,6 @@ from tests.cli.support import run, shell
 
 QUIET = """
 import sys, time
-rules = sys.modules['stepzero.rules'] = type(sys)('stepzero.rules')
-rules.ALL = ()
 start = time.process_time()
 from stepzero.cli import COMMANDS, main
 try:
@@ -18,7 +16,9 @@ finally:
     heavy = [name for name in ('torch', 'numpy', 'rich', 'jinja2') if name in sys.modules]
     print(heavy, time.process_time() - start, file=sys.stderr)
 """
-QUICK = [["--help"], ["check", "--help"], ["rules"], ["explain", "dead"], ["--version"]]
+QUICK = [["--help"], ["check", "--help"], ["explain", "dead"], ["explain", "SZ101"], ["explain", "dead-units"]]
+LIMIT = 0.25
+"""Seconds of processor time; the least of a few runs, since a busy machine adds to each."""
 
 
 def test_the_commands_are_listed_in_order():
@@ -70,10 +70,25 @@ def test_an_unknown_flag_is_one_line():
 
 @pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
 def test_what_needs_no_model_leaves_torch_out_and_is_quick(folder, arguments):
-    done = shell(*arguments, cwd=folder, code=QUIET)
-    heavy, seconds = done.stderr.strip().splitlines()[-1].rsplit(" ", 1)
-    assert heavy == "[]"
-    assert float(seconds) < 0.25
+    for _ in range(5):
+        done = shell(*arguments, cwd=folder, code=QUIET)
+        heavy, seconds = done.stderr.strip().splitlines()[-1].rsplit(" ", 1)
+        assert (done.returncode, heavy) == (0, "[]")
+        if float(seconds) < LIMIT:
+            return
+    pytest.fail(f"took {seconds} s")
+
+
+def test_the_list_of_rules_leaves_what_is_heavy_out(folder):
+    done = shell("rules", cwd=folder, code=QUIET)
+    assert done.stderr.strip().startswith("[] ")
+
+
+def test_a_page_imports_its_own_rule_alone(folder):
+    code = "import sys\nfrom stepzero.cli import main\ntry:\n main()\nfinally:\n print(*sys.modules, file=sys.stderr)"
+    said = shell("explain", "SZ310", cwd=folder, code=code).stderr.split()
+    named = [name for name in said if name.startswith("stepzero.rules.") and name.count(".") == 3]
+    assert named == ["stepzero.rules.signal.norm_off_identity"]
 
 
 def test_python_m_stepzero(folder):

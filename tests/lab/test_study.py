@@ -1,6 +1,6 @@
 import pytest
 
-from stepzero.lab.study import Answer, Table, paragraphs, reference
+from stepzero.lab.study import Answer, Table, paragraphs, rank_correlation, reference
 
 
 def test_json_brings_back_all_but_the_figures():
@@ -25,3 +25,8 @@ def test_a_reference_is_the_one_row():
     assert reference(rows, b=3) is rows[1]
     with pytest.raises(ValueError, match="too many"):
         reference(rows, a=1)
+
+
+def test_ranks_with_ties_take_their_mean():
+    assert rank_correlation([1, 2, 3], [5, 7, 7]) == pytest.approx(0.866, abs=1e-3)
+    assert rank_correlation([1, 2, 30], [9, 7, 1]) == pytest.approx(-1)

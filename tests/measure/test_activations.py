@@ -1,9 +1,11 @@
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.measure.activations import flat_share, is_bounded, off_share, on_share, slope_through
+from stepzero.measure.activations import flat_share, is_bounded, off_share, offset_share, on_share, slope_through
 
 
 def activation(model, batch, loss=None):
@@ -76,3 +78,13 @@ def test_slope_is_the_ratio_of_gradients():
     nn.init.zeros_(model[2].weight)
     record, operation = activation(model, torch.randn(64, 8))
     assert slope_through(record, operation) is None
+
+
+def test_offset_units_have_a_mean_beyond_three_deviations():
+    layer = nn.Linear(8, 64, bias=True)
+    nn.init.zeros_(layer.bias)
+    nn.init.constant_(layer.bias[:16], 50.0)
+    record = trace(nn.Sequential(layer, nn.Tanh()), torch.randn(64, 8))
+    assert offset_share(record.operations[1].forward) == 0.25
+    weighed = next(each.backward for each in record.operations if each.backward is not None and not each.backward.units)
+    assert math.isnan(offset_share(weighed)), "known by its size alone"

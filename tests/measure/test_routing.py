@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.measure.routing import is_chosen, passed_over
+from stepzero.measure.routing import is_chosen, passed_over, routers
 
 X = torch.randn(6, 5, 8, generator=torch.Generator().manual_seed(0))
 
@@ -109,3 +109,27 @@ def test_tables_that_are_looked_up_are_no_experts():
 
     ids = torch.arange(12).view(6, 2) % 9
     assert passed_over(trace(Tables(), ids), ["tables.2"]) == set()
+
+
+@pytest.mark.parametrize(
+    ("rank", "found"),
+    [
+        (lambda z: z.topk(2).indices, True),
+        (lambda z: z.softmax(-1).topk(2).indices, True),
+        (lambda z: torch.sigmoid(z).argmax(-1), True),
+        (lambda z: (z + torch.rand_like(z)).topk(2).indices, False),  # noise decides as well
+        (lambda z: z.sum(-1), False),
+    ],
+)
+def test_a_router_is_a_layer_whose_results_are_ranked(rank, found):
+    class Ranks(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.router = nn.Linear(8, 4)
+
+        def forward(self, x):
+            logits = self.router(x)
+            return logits * (1 + 0 * rank(logits).sum())
+
+    names = [use.parameter for each in routers(trace(Ranks(), torch.randn(16, 8))) for use in each.uses]
+    assert ("router.weight" in names) is found

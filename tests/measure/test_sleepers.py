@@ -143,3 +143,12 @@ def test_zeros_that_wake_are_those_with_a_gradient_and_those_seen_to_get_one():
     assert sleepers.waking_zeros(seen(zeroed(stack(6, 8, 3), "2.weight", "2.bias"))) == ["2.weight"]
     assert sleepers.waking_zeros(seen(kink())) == []
     assert sleepers.waking_zeros(trace(only_biases(2), X, square)) == ["2.weight"]  # not seen without the probe
+
+
+def test_a_zero_row_that_is_added_to_something_switches_nothing_off():
+    """Of an adapter behind which some units are off for the whole batch, whatever the adapter says."""
+    adapted = Low()
+    with torch.no_grad():
+        adapted.B.zero_()
+        adapted.base.bias[:2] = -50.0
+    assert sleepers.lost(seen(nn.Sequential(adapted, nn.ReLU(), nn.Linear(8, 3)))) == []

@@ -157,10 +157,26 @@ def test_healthy_networks_give_no_reason(seed):
 
 
 def test_a_suspicion_is_no_verdict():
-    """A zero head gives a reason to look, and the probe finds nothing to say."""
-    model = zeroed(stack(6, 8, 3), "2.weight", "2.bias")
+    """Zero rows give a reason to look, and the probe finds units that part."""
+    model = stack(6, 8, 3)
+    model[2].weight.data[:2], model[2].bias.data[:2] = 0.0, 0.0
     assert copies(model)
     assert {block.level for block in symmetry(subject_of(model, X, square)).blocks} <= {"rows"}
+
+
+def test_the_gradients_tell_the_units_of_a_zero_head_apart():
+    assert copies(zeroed(stack(6, 8, 3), "2.weight", "2.bias")) == ""
+
+
+def test_classes_absent_from_the_batch_are_told_apart_by_their_outputs():
+    model = zeroed(stack(6, 8, 9), "2.weight", "2.bias")
+    assert copies(model, loss=lambda output: nn.functional.cross_entropy(output, torch.zeros(len(output)).long())) == ""
+
+
+def test_a_zero_hidden_layer_whose_units_get_one_gradient_is_suspected():
+    model = zeroed(stack(6, 8, 3), "0.weight", "0.bias")
+    model[2].weight.data[:] = model[2].weight.data[:, :1]
+    assert copies(model)
 
 
 # -- sleep ------------------------------------------------------------------------------------------------------------
@@ -173,10 +189,9 @@ def test_a_suspicion_is_no_verdict():
         (zeroed(stack(6, 8, 8, 3), "2.weight", "4.weight"), X),
         (zeroed(Gated(), "gate.weight", "up.weight"), X),
         (zeroed(Attends(), "q.weight", "k.weight"), TOKENS),
-        (Attends(bias=True), TOKENS),
         (Rezero(), X),
         (only_biases(4), X),
-        (nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)), X),
+        (nn.Sequential(nn.Linear(6, 8), nn.GroupNorm(8, 8), nn.Linear(8, 3)), X),
         (nn.Sequential(*stack(6, 8, 1), nn.Softmax(-1)), X),
         (Net(lambda self, x: self.b(self.a(x).detach()), a=nn.Linear(6, 8), b=nn.Linear(8, 3)), X),
         (Net(lambda self, x: self.b(self.a(x).round()), a=nn.Linear(6, 8), b=nn.Linear(8, 3)), X),
@@ -184,6 +199,17 @@ def test_a_suspicion_is_no_verdict():
 )
 def test_every_kind_of_sleep_is_suspected(model, batch):
     assert sleep(model, batch)
+
+
+@pytest.mark.parametrize(
+    ("model", "batch"),
+    [
+        (Attends(bias=True), TOKENS),
+        (nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)), X),
+    ],
+)
+def test_offsets_that_are_taken_off_again_are_no_reason(model, batch):
+    assert sleep(model, batch) == ""
 
 
 def test_one_silent_slice_of_a_tensor_is_suspected():

@@ -2,7 +2,6 @@
 
 import inspect
 import random
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from stepzero.core.errors import BatchError, TargetError
-from stepzero.probe.build import build, parts, recorded_lines, shown
+from stepzero.probe.build import build, parts, recorded_lines
 from tests.probe.observing import seeded
 
 X = seeded(5, 4)
@@ -230,10 +229,3 @@ def test_one_seed_builds_one_model_and_another_seed_another() -> None:
     weights = [build(network, X, seed=seed).model[2].weight for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
-
-
-def test_paths_are_shown_from_here_or_from_the_package() -> None:
-    assert shown(__file__) == HERE
-    assert shown("/opt/venv/lib/python3.11/site-packages/timm/models/vit.py") == "timm/models/vit.py"
-    assert shown("/somewhere/else.py") == "/somewhere/else.py"
-    assert not Path(shown(torch.__file__)).is_absolute()

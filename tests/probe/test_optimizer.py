@@ -6,7 +6,7 @@ from torch import nn
 
 from stepzero.core.errors import TargetError
 from stepzero.core.optimizer import OptimizerFact
-from stepzero.probe.optimizer import optimizer_fact
+from stepzero.probe.optimizer import made_for, optimizer_fact
 
 WEIGHTS = [nn.Parameter(torch.ones(2, 2))]
 
@@ -90,3 +90,27 @@ def test_rates_of_their_own_are_told_by_name():
     assert dict(fact.rates) == {"1.weight": 0.3, "1.bias": 0.3, "2.weight": 0.0}
     assert [fact.rate_of(name) for name in ("0.weight", "1.bias", "2.weight")] == [0.1, 0.3, 0.0]
     assert optimizer_fact(optimizer, 0.01, model).rate_of("1.bias") == pytest.approx(0.03)
+
+
+def test_a_function_of_the_model_is_called_and_everything_else_is_left():
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.Adam(model.parameters())
+    assert isinstance(made_for(lambda each: torch.optim.SGD(each.parameters(), lr=0.1), model), torch.optim.SGD)
+    for given in (None, "adam", torch.optim.Adam, optimizer):
+        assert made_for(given, model) is given
+
+
+def test_a_function_that_returns_no_optimizer_is_told_so():
+    with pytest.raises(TargetError, match=r"returns a torch\.optim\.Optimizer, got int"):
+        made_for(lambda _: 3, nn.Linear(2, 2))
+
+
+def test_groups_are_compared_with_the_model():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    model[1].bias.requires_grad_(False)
+    listed = [model[0].weight, model[1].bias, nn.Parameter(torch.ones(3))]
+    groups = optimizer_fact(torch.optim.SGD(listed, lr=0.1), None, model).groups
+    assert groups is not None
+    assert (groups.held, groups.foreign, groups.are_masters) == (2, 1, False)
+    assert (groups.missing, groups.idle, groups.twice) == (("0.bias", "1.weight"), ("1.bias",), ())
+    assert optimizer_fact("sgd", None, model).groups is None

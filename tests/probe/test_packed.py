@@ -34,6 +34,12 @@ def test_slices_that_wake_themselves_or_nothing_are_no_product(woken):
     assert factors_of([0], woken) is None
 
 
+def test_what_wakes_without_any_of_them_drawn_waits_for_something_else():
+    pairs = {0: 4, 1: 5}
+    assert factors_of([0, 1, 2, 4, 5, 7], lambda drawn: partners(pairs)(drawn) | {2, 7}) == ((0, 1), (4, 5))
+    assert factors_of([0, 1, 2], lambda drawn: {1, 2}) is None
+
+
 def attention(zero):
     torch.manual_seed(0)
     inner = nn.MultiheadAttention(12, 4, batch_first=True)
@@ -97,3 +103,22 @@ def test_dead_units_are_no_product():
     with torch.no_grad():
         model[0].weight[:4], model[0].bias[:4] = 0, -0.1
     assert woken(model, TOKENS[:, 0]).products == ()
+
+
+def adapted(seed):
+    """Frozen rectified layers, each with an adapter whose second factor is zero, as adapters start."""
+    torch.manual_seed(seed)
+    layers = []
+    for fan_in in (12, 16, 16):
+        base, pair = nn.Linear(fan_in, 16).requires_grad_(False), (nn.Linear(fan_in, 3), nn.Linear(3, 16, bias=False))
+        nn.init.zeros_(pair[1].weight)
+        layers += [
+            Net(lambda self, x: self.base(x) + self.up(self.down(x)), base=base, down=pair[0], up=pair[1]),
+            nn.ReLU(),
+        ]
+    return nn.Sequential(*layers, nn.Linear(16, 3))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_units_that_are_off_behind_an_adapter_are_none_of_its_factors(seed):
+    assert woken(adapted(seed), TOKENS[:, 0]).products == ()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stepzero.core.trace import PoisonFact
+from stepzero.core.provenance import PoisonFact
 from stepzero.probe.build import build
 from stepzero.probe.poison import Marking, mark_of, poison
 from stepzero.probe.subject import subject_of

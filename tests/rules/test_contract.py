@@ -1,6 +1,8 @@
 """What every rule promises: its page is complete and true, its limits exist, and it is where it says it is."""
 
+import contextlib
 import dataclasses
+import linecache
 import re
 import subprocess
 import sys
@@ -13,6 +15,7 @@ import stepzero
 from stepzero import rules
 from stepzero.core.limits import Limits
 from stepzero.core.rule import FAMILIES, HEADINGS, Rule
+from tests.rules import ranks
 
 FOLDERS = {
     1: "memory",
@@ -30,16 +33,32 @@ every_rule = pytest.mark.parametrize("rule", rules.ALL, ids=lambda rule: rule.co
 
 
 def example(rule: Rule, heading: str) -> dict[str, object]:
-    """Run the code under a heading and return its names; it has a file name, so that source lines can be told."""
+    """Run the code under a heading and return its names; its lines can be told and read like those of a file."""
     names: dict[str, object] = {"__name__": f"{rule.code}_{heading}"}
-    exec(compile(rule.section(heading), f"{rule.code}_{heading}.py", "exec"), names)
+    text, file = rule.section(heading), f"{rule.code}_{heading}.py"
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    exec(compile(text, file, "exec"), names)
     return names
+
+
+def asked(names: dict[str, object], **asked: object) -> dict[str, object]:
+    """What to check an example with: its own ``options`` win."""
+    return {"optimizer": names.get("optimizer"), **asked, **names.get("options", {})}
+
+
+def checked(names: dict[str, object], text: str, *, select: str | None = None) -> stepzero.Report:
+    """Check an example, on several processes when it asks for ``ranks``; all rules run unless one is selected."""
+    if "ranks" in names:
+        return ranks.report(text, names["ranks"], select)
+    if select is None:
+        return stepzero.check(names["build"], **{**asked(names), "select": None})
+    return stepzero.check(names["build"], **asked(names, select=[select]))
 
 
 def findings(rule: Rule, heading: str) -> tuple[list[stepzero.Finding], dict[str, object]]:
     """Check the example as a factory, without the noise of the other rules."""
     names = example(rule, heading)
-    report = stepzero.check(names["build"], select=[rule.code], optimizer=names.get("optimizer"))
+    report = checked(names, rule.section(heading), select=rule.code)
     assert not [item for item in report.coverage.incomplete if "crashed" in item.why], report.coverage.incomplete
     return [finding for finding in report.findings if finding.code == rule.code], names
 
@@ -62,8 +81,10 @@ def test_bad_is_found_at_the_place_it_says(rule):
 @every_rule
 def test_every_place_is_a_path_of_the_model(rule):
     found, names = findings(rule, "Bad")
-    made = names["build"]()
+    with ranks.alone() if "ranks" in names else contextlib.nullcontext():
+        made = names["build"]()
     model = made[0] if isinstance(made, tuple) else made
+    model = model.module if "ranks" in names else model
     paths = {*dict(model.named_modules()), *dict(model.named_parameters()), *dict(model.named_buffers())}
     assert {place for finding in found for place in finding.where} <= paths
 
@@ -77,7 +98,7 @@ def test_good_is_silent(rule):
 @every_rule
 def test_bad_is_still_found_among_all_rules(rule):
     names = example(rule, "Bad")
-    report = stepzero.check(names["build"], optimizer=names.get("optimizer"))
+    report = checked(names, rule.section("Bad"))
     assert rule.code in {finding.code for finding in report.findings}
 
 
@@ -123,6 +144,7 @@ def test_every_file_is_listed_once_and_by_code():
     codes = [rule.code for rule in rules.ALL]
     assert codes == sorted(set(codes))
     assert len({rule.name for rule in rules.ALL}) == len(rules.ALL)
+    assert rules.names() == {rule.code: rule.name for rule in rules.ALL}
 
 
 def test_rules_do_without_torch():

@@ -20,9 +20,12 @@ COMMANDS = {
     "init": "Work out a sound start and write it down.",
     "fix": "Carry out the fixes of a check.",
     "lab": "Train many small networks and compare their starts.",
+    "baseline": "Keep what is wrong today from counting.",
+    "diff": "Compare two reports or two targets.",
     "explain": "Explain a rule or a word.",
     "rules": "List the rules.",
     "doctor": "Say what stepzero runs on here.",
+    "completion": "Print the script that completes stepzero in a shell.",
 }
 """Name and one line of help of every command, in the order of the help text; ``stepzero.cli.NAME`` holds it."""
 

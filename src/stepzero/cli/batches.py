@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stepzero.cli import importing, literal
+from stepzero.cli.failures import shortened
 from stepzero.core.errors import BatchError, TargetError, did_you_mean
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _tensor(node: ast.expr, generator: "torch.Generator") -> "torch.Tensor":
     try:
         made: torch.Tensor = getattr(torch, maker)(*args, **kwargs)
     except (TypeError, RuntimeError, ValueError) as error:
-        raise BatchError(f"--batch {told}: {importing.shortened(str(error).splitlines()[0])}") from None
+        raise BatchError(f"--batch {told}: {shortened(str(error).splitlines()[0])}") from None
     if made.numel() == 0:
         raise BatchError(f"--batch {told}: has no elements")
     return made
@@ -131,7 +132,7 @@ def _pickle(path: Path) -> Any:
     try:
         return torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # noqa: BLE001 - unpickling fails in many ways
-        reason = importing.shortened(str(error).splitlines()[0], 120) if str(error) else type(error).__name__
+        reason = shortened(str(error).splitlines()[0], 120) if str(error) else type(error).__name__
         raise BatchError(
             f"--batch {path}: not readable with weights_only=True ({reason}); save a tensor, a tuple or a dict of "
             "tensors with torch.save"

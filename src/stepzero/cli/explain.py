@@ -2,12 +2,12 @@
 
 import re
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 
 import click
 
-from stepzero.cli import codes, output
+from stepzero.cli import output
 from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.core.glossary import Word, words
 from stepzero.core.limits import Limits
@@ -25,24 +25,24 @@ WIDEST = 100
 @click.argument("topic", nargs=-1, required=True, metavar="CODE|NAME|WORD")
 def command(topic: tuple[str, ...]) -> None:
     """Explain a rule (SZ201, twin-units) or a word (dead, saturated, effective width)."""
-    from stepzero.rules import ALL  # noqa: PLC0415 - only when a page is asked for
+    from stepzero import rules  # noqa: PLC0415 - only when a page is asked for
 
-    asked = " ".join(topic)
+    asked, names = " ".join(topic), rules.names()
     paint, width = Paint(output.is_color()), min(output.width(), WIDEST)
-    rule = codes.find(asked, ALL)
+    code = next((code for code, name in names.items() if asked.lower() in (code.lower(), name)), None)
     word = words().get(asked.lower().replace("-", " "))
-    if rule is None and word is None:
-        raise ConfigError(_unknown(asked, ALL))
-    lines = _page(rule, width, paint) if rule else _entry(word, width, paint) if word else []
+    if code is None and word is None:
+        raise ConfigError(_unknown(asked, names))
+    lines = _page(rules.load(code), width, paint) if code else _entry(word, width, paint) if word else []
     output.write("\n".join(lines) + "\n")
 
 
-def _unknown(asked: str, rules: Sequence[Rule]) -> str:
+def _unknown(asked: str, names: Mapping[str, str]) -> str:
     """Name what comes nearest to ``asked``: a code by its digits, else a name or a word."""
     if asked.upper().startswith("SZ"):
-        near = did_you_mean(asked.upper(), [rule.code for rule in rules])
+        near = did_you_mean(asked.upper(), names)
     else:
-        near = did_you_mean(asked.lower(), [*(rule.name for rule in rules), *words()])
+        near = did_you_mean(asked.lower(), [*names.values(), *words()])
     hint = near or f"; `stepzero rules` lists the rules, and the words are: {', '.join(words())}"
     return f"no rule or word {asked!r}{hint}"
 

@@ -12,7 +12,6 @@ from types import TracebackType
 
 import click
 
-from stepzero.cli.importing import shortened
 from stepzero.core.errors import StepzeroError, TargetError
 
 USAGE = 2
@@ -73,6 +72,11 @@ def told(target: str, done: str) -> Iterator[None]:
 def is_users(error: BaseException) -> bool:
     """Whether code of the target raised ``error``: some frame lies in a module of torch or outside of stepzero."""
     return any(_owner(filename) in ("user", "layer") for filename in _files(error.__traceback__))
+
+
+def shortened(reason: str, longest: int = 200) -> str:
+    """Cut a reason that would fill the screen; the traceback before it has all."""
+    return reason if len(reason) <= longest else reason[: longest - 3] + "..."
 
 
 def _refused(error: StepzeroError) -> int:

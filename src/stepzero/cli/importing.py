@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from stepzero.cli.failures import shortened
 from stepzero.core.errors import TargetError, did_you_mean
 
 REFERENCE = re.compile(r"(?P<source>.+?):(?P<attribute>[^\W\d][\w.]*)(?P<call>\(.*\))?", re.DOTALL)
@@ -87,11 +88,6 @@ def running(what: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split()) or "no message"
         raise TargetError(f"{what}: {type(error).__name__}: {shortened(reason)}") from error
-
-
-def shortened(reason: str, longest: int = 200) -> str:
-    """Cut a reason that would fill the screen; the traceback before it has all."""
-    return reason if len(reason) <= longest else reason[: longest - 3] + "..."
 
 
 def _load_file(path: Path) -> ModuleType:

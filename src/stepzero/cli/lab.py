@@ -1,6 +1,5 @@
 """``stepzero lab``: thousands of small networks really trained, and what became of them."""
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stepzero.cli import output
+from stepzero.cli.bar import Bar
 from stepzero.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from stepzero.lab.grid import Grid
-    from stepzero.lab.running import Progress, Result
-    from stepzero.lab.study import Effort, Train
+    from stepzero.lab.running import Result
+    from stepzero.lab.study import Answer, Effort, Train
     from stepzero.lab.summary import Row
 
 _STORE = click.option(
@@ -33,44 +33,74 @@ def command() -> None:
 @click.option("--study", metavar="NAME", help="A published question instead: its page goes to stdout.")
 @click.option("--full", is_flag=True, help="More seeds and steps in a study.")
 @click.option("-o", "--output", "folder", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER",
-              help="Write a study's numbers and figures here.")  # fmt: skip
+              help="Write a study's page, numbers and figures here.")  # fmt: skip
+@click.option("--png", is_flag=True, help="Figures as PNG as well as SVG (extra: lab).")
 @click.option("--engine", default="local", show_default=True, help="local or ray.")
 @_WORKERS
 @_STORE
 def run(
-    *, spec: Path | None, pairs: tuple[str, ...], study: str | None, full: bool, folder: Path | None, engine: str,
-    workers: int | None, store: Path | None,
+    *, spec: Path | None, pairs: tuple[str, ...], study: str | None, full: bool, folder: Path | None, png: bool,
+    engine: str, workers: int | None, store: Path | None,
 ) -> int:  # fmt: skip
     """Train every network of SPEC (TOML), of --grid, or of both; a --grid key wins over SPEC."""
+    _check(spec, pairs, study, folder, is_png=png)
     from stepzero import lab  # noqa: PLC0415 - imports torch
 
-    def train(grid: "Grid") -> "Result":
-        return lab.run(grid, engine=engine, store=store, workers=workers, progress=_told())
+    with Bar("networks" if study is None else f"study {study}") as bar:
 
+        def train(grid: "Grid") -> "Result":
+            return lab.run(grid, engine=engine, store=store, workers=workers, progress=bar)
+
+        if study is not None:
+            page = _study(study, "full" if full else "short", folder, train, is_png=png)
+        else:
+            result = train(_grid(spec, pairs))
     if study is not None:
-        _study(study, "full" if full else "short", folder, train)
+        output.write(page)
         return 0
-    if spec is None and not pairs:
-        raise click.UsageError("expected a SPEC file, --grid KEY=VALUES or --study NAME")
-    result = train(_grid(spec, pairs))
     click.echo(f"run {result.run}", err=True)
     _show(result.networks())
     return 0
 
 
-def _study(name: str, effort: "Effort", folder: Path | None, train: "Train") -> None:
+def _check(spec: Path | None, pairs: tuple[str, ...], study: str | None, folder: Path | None, *, is_png: bool) -> None:
+    """UsageError for flags that do not go together."""
+    if study is None and spec is None and not pairs:
+        raise click.UsageError("expected a SPEC file, --grid KEY=VALUES or --study NAME")
+    if study is not None and (spec is not None or pairs):
+        raise click.UsageError("--study brings networks of its own: expected no SPEC and no --grid beside it")
+    if study is None and folder is not None:
+        raise click.UsageError("-o writes what a study found: expected --study NAME ('lab export' writes a run)")
+    if is_png and folder is None:
+        raise click.UsageError("--png writes figures: expected -o FOLDER beside it")
+
+
+def _study(name: str, effort: "Effort", folder: Path | None, train: "Train", *, is_png: bool) -> str:
+    """Run a study, leave in ``folder`` what it found, and return its page."""
     from stepzero.lab import studies  # noqa: PLC0415 - imports torch
+    from stepzero.lab.png import check as check_png  # noqa: PLC0415 - as above
 
     chosen = studies.get(name)
+    if is_png:
+        check_png()  # now rather than after the work
     answer = chosen.run(effort, train)
+    page = chosen.page(answer)
     if folder is not None:
         (folder / "data").mkdir(parents=True, exist_ok=True)
         (folder / "figures").mkdir(exist_ok=True)
         output.write_file(folder / "data" / f"{name}.json", answer.to_json())
-        for part, text in answer.figures.items():
-            output.write_file(folder / "figures" / f"{name}-{part}.svg", text)
-        output.write_file(folder / f"{name}.md", chosen.page(answer))
-    output.write(chosen.page(answer))
+        _draw(name, answer, folder / "figures", is_png=is_png)
+        output.write_file(folder / f"{name}.md", page)
+    return page
+
+
+def _draw(name: str, answer: "Answer", folder: Path, *, is_png: bool) -> None:
+    from stepzero.lab.png import png  # noqa: PLC0415 - with the rest of the lab
+
+    for part, figure in answer.figures.items():
+        output.write_file(folder / f"{name}-{part}.svg", figure.svg())
+        if is_png:
+            (folder / f"{name}-{part}.png").write_bytes(png(figure))
 
 
 @command.command("resume")
@@ -82,7 +112,9 @@ def resume(*, run: int, engine: str | None, workers: int | None, store: Path | N
     """Train what run RUN still lacks."""
     from stepzero import lab  # noqa: PLC0415 - imports torch
 
-    _show(lab.resume(run, engine=engine, store=store, workers=workers, progress=_told()).networks())
+    with Bar("networks") as bar:
+        result = lab.resume(run, engine=engine, store=store, workers=workers, progress=bar)
+    _show(result.networks())
     return 0
 
 
@@ -157,27 +189,6 @@ def _value(text: str, loads: Callable[[str], dict[str, Any]]) -> Any:
         return loads(f"x = {text.strip()}")["x"]
     except ValueError:
         return text.strip()
-
-
-def _told() -> "Callable[[Progress], None]":
-    """Progress on stderr: one line that is written over on a terminal, else a line at every tenth of the way."""
-    said = -1
-    progress = output.Progress()
-
-    def tell(at: "Progress") -> None:
-        nonlocal said
-        left = "" if at.left is None else f", {at.left:.0f} s left"
-        line = f"{at.done} of {at.wanted} networks, {at.rate:.1f} a second{left}"
-        tenth = 10 * at.done // max(1, at.wanted)
-        if sys.stderr.isatty():
-            progress(line)
-            if at.done == at.wanted:
-                progress.clear()
-        elif tenth > said:
-            said = tenth
-            click.echo(line, err=True)
-
-    return tell
 
 
 def _show(networks: list[dict[str, Any]]) -> None:

@@ -57,11 +57,26 @@ def check_writable(path: Path, flag: str = "-o") -> None:
 
 
 def write_file(path: Path, text: str, flag: str = "-o") -> None:
-    """Write ``text`` to ``path`` as UTF-8; `ConfigError` when the system refuses."""
+    """Write ``text`` to ``path`` as UTF-8, all of it or nothing; `ConfigError` when the system refuses."""
     try:
-        path.write_text(text, encoding="utf-8")
+        if path.exists() and not path.is_file():  # a pipe or a device: nothing to replace
+            path.write_text(text, encoding="utf-8")
+        else:
+            _replace(path.resolve(), text)
     except OSError as error:
         raise ConfigError(f"{flag} {path}: {error.strerror}; nothing was written there") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write beside ``path`` and rename, so that a reader and a crash see the old file or the new one."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        if path.exists():
+            shutil.copymode(path, beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -113,3 +113,16 @@ class CoordinateCheck:
             ValueError: the text is no coordinate check; the message says where.
         """
         return serial.load(text, cls, "coordinate check")
+
+
+@dataclass(frozen=True, slots=True)
+class WidthFact:
+    """A coordinate check as part of a deep check; ``reason`` says why there is none."""
+
+    ran: bool
+    reason: str = ""
+    check: CoordinateCheck | None = None
+
+
+NO_WIDTHS = WidthFact(ran=False)
+"""The probe was not asked for, or the factory takes no width."""

@@ -30,6 +30,16 @@ class Limits:
     tokens_error_share: float = limit(
         0.5, unit="share of tokens", source="half of the set or more adds nothing (SZ212); fewer is a narrower start"
     )
+    faint_gradient: float = limit(
+        1e-6,
+        unit="of the largest gradient",
+        source="what rounding leaves of a cancelled sum in float32 (catalogue 0.2)",
+    )
+    cancelled_gradient: float = limit(
+        1e-4,
+        unit="of the root sum of squares of its terms",
+        source="a sum of n terms keeps 6e-8 of them where they cancel, and about 1 where they do not (SZ603)",
+    )
     wake_warning_size: float = limit(1e-6, unit="of the control", source="catalogue SZ404")
     wake_error_size: float = limit(1e-30, unit="gradient", source="near float32 underflow, catalogue SZ404")
     wake_error_of_eps: float = limit(1e-3, unit="of the optimizer's eps", source="catalogue SZ404")
@@ -52,6 +62,36 @@ class Limits:
     outlier_max_kurtosis_z: float = limit(
         30.0, unit="standard deviations", source="beyond this no light-tailed law of 1e12 elements reaches (SZ103)"
     )
+    untouched_share: float = limit(
+        2 / 3, unit="of the weights", source="a function that writes fewer is one of several (SZ106)"
+    )
+    untouched_weights: float = limit(4, unit="weights", source="fewer are written one by one (SZ106)")
+    untouched_factor: float = limit(
+        4.0,
+        unit="factor of the law",
+        source="initialisers in use lie within 2.4 of the laws (torch's default, He, std 0.02) (SZ106)",
+    )
+    draw_zero_chance: float = limit(0.01, unit="probability", source="of one exact zero in a float32 draw (SZ107)")
+    draw_spread_roundoffs: float = limit(8.0, unit="u x abs(mean)", source="16 values in two deviations (SZ107)")
+    draw_min_elements: float = limit(16, unit="elements", source="too few to estimate a deviation (SZ107)")
+    rank_ratio: float = limit(0.25, unit="of the control's entropy rank", source="catalogue SZ205")
+    rank_min: float = limit(8.0, unit="directions", source="a quarter of fewer is what one or two units can do (SZ205)")
+    rank_of_input: float = limit(
+        0.5, unit="of the control's entropy rank", source="half of the directions were lost before the layer (SZ205)"
+    )
+    offset_share: float = limit(0.5, unit="share of units", source="most of a layer; catalogue SZ306")
+    offset_control: float = limit(0.25, unit="share of units", source="half of the share that is reported (SZ306)")
+    offset_min_samples: float = limit(8, unit="batch entries", source="a deviation needs several; catalogue SZ306")
+    overflow_share: float = limit(0.1, unit="of the dtype's largest number", source="Micikevicius 2018 (SZ312)")
+    mapped_slope: float = limit(
+        1e-4,
+        unit="of the map's largest slope",
+        source="deviations started at softplus(-7) train and have 9e-4; Adam needs 9/lr steps to leave (SZ319)",
+    )
+    mapped_share: float = limit(0.5, unit="share of entries", source="most of the parameter (SZ319)")
+    router_share: float = limit(0.9, unit="share of positions", source="catalogue SZ211")
+    router_control: float = limit(0.5, unit="share of positions", source="catalogue SZ211")
+    router_min_positions: float = limit(16, unit="positions", source="a share of 0.9 needs several (SZ211)")
     fan_factor: float = limit(
         1.4,
         unit="factor of the standard deviation",
@@ -76,6 +116,11 @@ class Limits:
     )
     law_min_layers: float = limit(
         4, unit="weighted operations", source="below that the first steps repair a scale (SZ302)"
+    )
+    law_short_range: float = limit(
+        1e3,
+        unit="ratio",
+        source="measured: plain nets of three hidden layers learn at a product of 1/1000 and not at 1/8000 (SZ302)",
     )
     drift_slope: float = limit(1.25, unit="factor a layer", source="He 2015; a factor 1.25 is 9 in ten layers (SZ301)")
     drift_range: float = limit(100.0, unit="ratio", source="two decades along one segment (SZ301)")
@@ -109,6 +154,15 @@ class Limits:
     update_low: float = limit(1e-5, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
     update_high: float = limit(1e-1, unit="relative update", source="healthy is about 1e-3; catalogue SZ407")
     update_floor: float = limit(1e-3, unit="of the law", source="scale floor of a tensor near zero, catalogue 0.2")
+    first_step_rise: float = limit(2.0, unit="loss after over before", source="catalogue SZ410; Karpathy 2019")
+    first_step_floor: float = limit(
+        0.1, unit="of ln K", source="a loss that is nearly zero doubles for nothing (SZ410)"
+    )
+    sharp_step: float = limit(2.0, unit="learning rate x curvature", source="LeCun 1998 section 5.3 (SZ411)")
+    sharp_step_most: float = limit(
+        12.0, unit="learning rate x curvature", source="rectifiers train up to here, Lewkowycz 2020 (SZ411)"
+    )
+    kernel_decades: float = limit(2.0, unit="decades beyond the control", source="catalogue SZ412; Xiao 2020")
     saturated_flat_share: float = limit(0.5, unit="share of positions", source="Glorot 2010 (SZ303)")
     saturated_derivative: float = limit(0.1, unit="of the largest slope", source="tanh: abs(z) > 1.82 (SZ303)")
     saturated_warning: float = limit(0.2, unit="share of units", source="LeCun 1998 section 4.6 (SZ303)")
@@ -174,6 +228,17 @@ class Limits:
     )
     base_rate: float = limit(0.05, unit="share of positives", source="catalogue SZ503")
     base_rate_logits: float = limit(2.0, unit="logits", source="a factor 7 in the odds; catalogue SZ503")
+    winner_share: float = limit(0.95, unit="share of samples", source="catalogue SZ502; Karpathy 2019")
+    winner_sure: float = limit(5.0, unit="of 1/K", source="catalogue SZ502")
+    winner_control: float = limit(0.5, unit="share of samples", source="catalogue SZ502")
+    winner_bias: float = limit(
+        1.0, unit="logits above the mean", source="odds of e by the bias alone: a prior, no draw of a law (SZ502)"
+    )
+    winner_min_classes: float = limit(6, unit="classes", source="with fewer 5/K is no probability (SZ502)")
+    policy_entropy: float = limit(0.9, unit="of ln n", source="catalogue SZ509")
+    policy_mean: float = limit(
+        0.2, unit="rms of the mean actions", source="a tenth of the range of actions in [-1, 1]; catalogue SZ509"
+    )
     regression_offset: float = limit(3.0, unit="deviations of the targets", source="catalogue SZ504")
     regression_spread: float = limit(3.0, unit="deviations of the targets", source="catalogue SZ504")
     regression_loss: float = limit(
@@ -197,6 +262,9 @@ class Limits:
     periodic_inputs: float = limit(4, unit="inputs", source="more are encoded already (SZ320)")
     periodic_phase: float = limit(
         1.5707963, unit="radians", source="pi / 2: a standard deviation of half of half a period (SZ320)"
+    )
+    periodic_aliasing: float = limit(
+        62.83185307, unit="radians", source="20 pi: ten periods within one deviation, noise between samples (SZ320)"
     )
     periodic_min_rows: float = limit(8, unit="positions", source="a spread needs several points (SZ320)")
     cone_dimensions: float = limit(
@@ -245,6 +313,8 @@ class Limits:
     target_std_high: float = limit(20.0, unit="standard deviation", source="as for inputs; catalogue SZ902")
     target_offset: float = limit(3.0, unit="standard deviations", source="catalogue SZ902")
     target_min_samples: float = limit(8, unit="samples", source="a spread needs several samples (SZ902)")
+    weak_samples: float = limit(2, unit="samples", source="nothing can vary over one sample (SZ905)")
+    weak_constant: float = limit(0.5, unit="share of features", source="most of the input says nothing (SZ905)")
     skipped_share: float = limit(0.20, unit="share of parameters", source="catalogue SZ907")
     coordinate_slope: float = limit(
         0.25, unit="exponent of the width", source="half of 1/2, the smallest that a wrong factor makes; 2203.03466"
@@ -257,4 +327,9 @@ class Limits:
     )
     coordinate_roundoffs: float = limit(
         16.0, unit="u x rms", source="a few roundings of one reduction, as for equality"
+    )
+    diff_factor: float = limit(
+        1.25,
+        unit="factor",
+        source="64 units tell a deviation to 9 %; two seeds lie three of these apart (diff)",
     )

@@ -6,6 +6,8 @@ from typing import Any
 
 from stepzero.core import serial
 from stepzero.core.finding import RANK, Finding, Severity
+from stepzero.core.spread import Spread
+from stepzero.core.suppression import Suppressed
 
 _GATES = {"error": RANK["error"], "warning": RANK["warning"], "never": -1}
 """What ``--fail-on`` takes: the mildest rank that still fails."""
@@ -95,6 +97,12 @@ class Report:
     is_unchanged: bool = True
     versions: dict[str, str] = field(default_factory=dict)
     schema: int = 1
+    suppressed: tuple[Suppressed, ...] = ()
+    """Findings that do not count, and why; none of them is in ``findings``."""
+    seeds: tuple[int, ...] = ()
+    """Seeds of the factory that were tried, the one of this report first; empty for one alone."""
+    spread: tuple[Spread, ...] = ()
+    """What each finding did over the seeds."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -123,7 +131,8 @@ class Report:
 
     def consequences(self, finding: Finding) -> tuple[Finding, ...]:
         """Findings that hang under ``finding``."""
-        return tuple(other for other in self.findings if other.root == finding.id)
+        cause = finding.id
+        return tuple(other for other in self.findings if other.root == cause)
 
     def ok(self, fail_on: Severity = "error") -> bool:
         """Whether no root cause is at or above ``fail_on`` and the check was complete."""
@@ -153,8 +162,19 @@ class Report:
         """Render as plain text of at most ``width`` columns."""
         return str(_renderer("text").render(self, width=width))
 
+    def to_html(self) -> str:
+        """Render as one page that needs nothing else: no font, script or picture from elsewhere."""
+        return str(_renderer("html").render(self))
+
+    def to_sarif(self) -> str:
+        """Render as SARIF 2.1.0, with paths relative to the working directory."""
+        return str(_renderer("sarif").render(self))
+
     def __str__(self) -> str:
         return self.to_text()
+
+    def _repr_html_(self) -> str:
+        return str(_renderer("html").fragment(self))
 
     def _of(self, severity: Severity) -> tuple[Finding, ...]:
         return tuple(finding for finding in self.findings if finding.severity == severity)

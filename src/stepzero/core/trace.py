@@ -11,7 +11,15 @@ from functools import cached_property
 from typing import TypeAlias
 
 from stepzero.core import serial
+from stepzero.core.control import NO_CONTROL, ControlFact
+from stepzero.core.coordinates import NO_WIDTHS, WidthFact
+from stepzero.core.isolation import NO_ISOLATION, IsolationFact
+from stepzero.core.landscape import NO_KERNEL, NO_SHARPNESS, NO_STEP, KernelFact, SharpnessFact, StepFact
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
+from stepzero.core.provenance import NO_POISON, NOT_WATCHED, LostWrite, PoisonFact, WriteRecord
+from stepzero.core.replicas import NO_REPLICAS, ReplicasFact
+from stepzero.core.spread import SeedsFact
+from stepzero.core.suppression import Comment, SuppressionFact
 from stepzero.core.symmetry import NO_SYMMETRY, SymmetryFact
 from stepzero.core.vector import Vector
 from stepzero.core.wake import NO_WAKE, WakeFact
@@ -26,6 +34,11 @@ UNREGISTERED = (
 """Why a parameter in a plain list or closure is skipped; see `Trace.skipped`."""
 COMPLEX = "its numbers are complex: its units are not compared with each other"
 """Why a weight of complex numbers is skipped; whether it learns is looked at all the same."""
+
+
+UNREADABLE = ("sharded", "empty-shard")  # states of tensors whose numbers are not here
+PROFILES = ("mup", "rl")
+"""mup: the start and the rates follow the maximal update parametrisation; rl: the output proposes actions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +191,7 @@ class TensorFact:
     numel: int
     requires_grad: bool = False
     state: str = "ready"
-    """ready | meta | lazy | empty-storage | sharded."""
+    """ready | meta | lazy | empty-storage | sharded (split over processes) | empty-shard (of shape [0] here)."""
     low: float = 0.0
     high: float = 0.0
     mean: float = 0.0
@@ -199,6 +212,8 @@ class TensorFact:
     """None when autograd returned None: no path to the loss."""
     values: Vector = Vector()
     """Every element of a floating-point parameter with one axis and at most 4,096 of them; else empty."""
+    lead: Vector = Vector()
+    """The first 32 elements of a parameter with more axes: a draw is known by how it begins."""
     repeated_rows: int = 0
     """Tables that no operation looks up or multiplies with (learned queries, prompts): rows equal to another one."""
     equal_rows: tuple[int, ...] = ()
@@ -273,36 +288,6 @@ class LossFact:
 
 
 @dataclass(frozen=True, slots=True)
-class Unwritten:
-    """A tensor that still held the probe's filling after the model was built (poison probe)."""
-
-    name: str
-    kind: str
-    numel: int
-    num_unwritten: int
-
-
-@dataclass(frozen=True, slots=True)
-class LostWrite:
-    """Writes of the factory into a weight that the next forward computes anew from raw tensors."""
-
-    name: str
-    """The weight as the code addresses it: ``conv.weight``."""
-    raw: tuple[str, ...]
-    """The parameters it is computed from."""
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class PoisonFact:
-    """What building the model in marked memory showed; ``reason`` says why nothing could be shown."""
-
-    ran: bool
-    reason: str = ""
-    unwritten: tuple[Unwritten, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Trace:
     """One model on one batch, observed."""
 
@@ -313,13 +298,29 @@ class Trace:
     modules: tuple[ModuleFact, ...] = ()
     inputs: tuple[InputFact, ...] = ()
     loss: LossFact = LossFact("none", "none", None)
-    poison: PoisonFact = PoisonFact(ran=False, reason="not requested")
-    lost_writes: tuple[LostWrite, ...] = ()
-    """Of the factory; empty when stepzero did not call one."""
+    poison: PoisonFact = NO_POISON
+    lost_writes: tuple[LostWrite, ...] = ()  # of the factory; empty when stepzero did not call one
+    writes: WriteRecord = NOT_WATCHED
     symmetry: SymmetryFact = NO_SYMMETRY
     wake: WakeFact = NO_WAKE
+    control: ControlFact = NO_CONTROL
+    first_step: StepFact = NO_STEP
+    isolate: IsolationFact = NO_ISOLATION
+    sharpness: SharpnessFact = NO_SHARPNESS
+    kernel: KernelFact = NO_KERNEL
+    widths: WidthFact = NO_WIDTHS
+    replicas: ReplicasFact = NO_REPLICAS
     optimizer: OptimizerFact = UNTOLD
+    profiles: tuple[str, ...] = ()
+    """What the user says the model is for: see `PROFILES`."""
+    comments: tuple[Comment, ...] = ()
+    """Beside the lines that created modules and parameters; empty when stepzero did not call the factory."""
+    suppressions: tuple[SuppressionFact, ...] = ()
+    """What became of the suppressions that name a place; empty until the other rules have judged."""
+    seeds: SeedsFact = SeedsFact()
     batch_size: int | None = None
+    distinct_samples: int | None = None
+    """Samples of the batch that differ in any input; None where they were not compared."""
     has_forward: bool = False
     has_backward: bool = False
     conditions: tuple[str, ...] = ()

@@ -1,10 +1,12 @@
 """What a study is: a question, runs that answer it, and an answer that is plain data."""
 
 import json
+import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from stepzero.lab.figure import Figure
 from stepzero.lab.grid import Grid
 from stepzero.lab.running import Result
 
@@ -28,14 +30,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study found: settings, tables, figures (SVG) and the numbers its text quotes."""
+    """What a study found: settings, tables, figures and the numbers its text quotes."""
 
     study: str
     effort: str
     settings: Mapping[str, Any]
     tables: Mapping[str, Table]
     facts: Mapping[str, Any]
-    figures: Mapping[str, str] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """All but the figures, which are files of their own."""
@@ -73,6 +75,15 @@ def reference(rows: Sequence[Mapping[str, Any]], **wanted: Any) -> Mapping[str, 
     """The one row with these values."""
     (found,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
     return found
+
+
+def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Spearman's, from -1 to 1; ties take their mean rank."""
+
+    def ranks(values: Sequence[float]) -> list[float]:
+        return [statistics.fmean([place for place, other in enumerate(sorted(values)) if other == v]) for v in values]
+
+    return statistics.correlation(ranks(xs), ranks(ys))
 
 
 def _cell(value: Any) -> str:

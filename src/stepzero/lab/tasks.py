@@ -11,6 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from stepzero.core.errors import ConfigError, did_you_mean
+from stepzero.lab import shapes
 from stepzero.lab.task import Samples
 from stepzero.schemes.seeding import generator_for
 
@@ -115,6 +116,30 @@ def _sine(_: Generator) -> tuple[Tensor, Tensor]:
     return x, torch.sin(2 * math.pi * x)
 
 
+def _step(_: Generator) -> tuple[Tensor, Tensor]:
+    """The sign of x - 0.3 on 64 points of [-1, 1]: a jump beside the origin."""
+    x = torch.linspace(-1, 1, 64, dtype=torch.float64)[:, None]
+    return x, (x - 0.3).sign()
+
+
+def _chirp(_: Generator) -> tuple[Tensor, Tensor]:
+    """sin(pi (x + 1)^2) on 128 points of [-1, 1]: waves that grow shorter."""
+    x = torch.linspace(-1, 1, 128, dtype=torch.float64)[:, None]
+    return x, torch.sin(math.pi * (x + 1).square())
+
+
+def _copy(_: Generator) -> tuple[Tensor, Tensor]:
+    """All words of eight bits, read one by one; the class is the first two, to be kept over six steps."""
+    bits = (torch.arange(256)[:, None] >> torch.arange(8)) & 1
+    return bits.double() * 2 - 1, bits[:, 0] + 2 * bits[:, 1]
+
+
+def _shapes(generator: Generator) -> tuple[Tensor, Tensor]:
+    """One or two of three plain shapes, 16 x 16 pixels, standardised over all pixels, 1,024 of them; nine classes."""
+    x, y = shapes.draw(1024, generator)
+    return (x - x.mean()) / x.std(), y
+
+
 def _digits(generator: Generator) -> tuple[Tensor, Tensor]:
     """Digits of scikit-learn, 8 x 8 pixels, standardised over all pixels, 1,024 of them."""
     try:
@@ -127,7 +152,7 @@ def _digits(generator: Generator) -> tuple[Tensor, Tensor]:
     return ((x - x.mean()) / x.std())[chosen], y[chosen]
 
 
-SHAPES = {"digits": (8, 8), "parity": (6, 1)}
+SHAPES = {"digits": (8, 8), "shapes": (shapes.SIDE, shapes.SIDE), "parity": (6, 1), "copy": (8, 1)}
 """Tasks that are images, or sequences."""
 TASKS: dict[str, Callable[[Generator], tuple[Tensor, Tensor]]] = {
     "xor": _xor,
@@ -138,6 +163,10 @@ TASKS: dict[str, Callable[[Generator], tuple[Tensor, Tensor]]] = {
     "parity": _parity,
     "teacher": _teacher,
     "sine": _sine,
+    "step": _step,
+    "chirp": _chirp,
+    "copy": _copy,
+    "shapes": _shapes,
     "digits": _digits,
 }
 """Name and maker: generator -> inputs [S, d] and labels [S] or numbers [S, outputs]."""

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.measure.uses import before
 
+_OFFSET = 3.0
+"""Deviations; LeCun 1998 section 4.3."""
+
 
 def is_bounded(operation: Operation) -> bool:
     """Whether both far sides are flat: tanh, sigmoid. A hard tanh from 0 on is a clipped rectifier (ReLU6)."""
@@ -23,6 +26,14 @@ def flat_share(signal: Signal, limit: float) -> float:
 def off_share(signal: Signal) -> float:
     """Share of units whose slope is exactly zero at every position, 0 to 1."""
     return _share(share >= 1.0 for share in signal.off_share)
+
+
+def offset_share(signal: Signal) -> float:
+    """Share of units whose mean is more than three times their deviation over the positions, 0 to 1; NaN for one."""
+    if signal.rows < 2 or not signal.units:
+        return math.nan
+    pairs = zip(signal.unit_mean, signal.unit_square, strict=True)
+    return _share(abs(mean) > _OFFSET * math.sqrt(max(0.0, square - mean * mean)) for mean, square in pairs)
 
 
 def _share(units: Iterable[bool]) -> float:

@@ -34,7 +34,7 @@ def _law(trace: Trace, uses: list[tuple[Operation, ParameterUse]], dim: int, *, 
     slots = {use.slot for _, use in uses}
     if not uses:
         return None
-    for operation, use in uses:
+    for operation, use in sorted(uses, key=lambda each: each[1].slot == "table"):  # a tied head has logits to keep
         if use.slot in _WEIGHTS and dim > 1:
             return Law(0.0, _std(trace, operation, use))
     if any(use.is_derived for _, use in uses) or slots <= {"operand"}:

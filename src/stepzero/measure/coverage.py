@@ -4,8 +4,10 @@ from typing import Any
 
 from stepzero.core.outcome import Coverage, NotChecked
 from stepzero.core.rule import Rule
-from stepzero.core.trace import UNREGISTERED, Trace
+from stepzero.core.trace import UNREADABLE, UNREGISTERED, Trace
 
+_PROBES = ("symmetry", "wake", "control", "first_step", "isolate", "sharpness", "kernel", "widths", "replicas")
+"""Fields of the Trace that a probe fills."""
 CRASHED = "crashed: "
 """How the reason of a probe begins that failed by itself: no verdict may rest on it."""
 
@@ -30,7 +32,7 @@ def coverage(
 
 
 def _failed_probes(observed: Trace) -> list[NotChecked]:
-    reasons = {"symmetry": observed.symmetry.reason, "wake": observed.wake.reason}
+    reasons = {name: getattr(observed, name).reason for name in _PROBES}
     return [NotChecked(f"probe {name}", why) for name, why in reasons.items() if why.startswith(CRASHED)]
 
 
@@ -47,7 +49,7 @@ def _incomplete(observed: Trace, weighted: list[Any]) -> list[NotChecked]:
         reasons.append(NotChecked("model", "it has no parameters: there is nothing to initialise"))
     elif not weighted:
         reasons.append(NotChecked("forward", "no operation with a weight was seen: nothing was checked"))
-    sharded = [fact.name for fact in observed.parameters if fact.state == "sharded"]
+    sharded = [fact.name for fact in observed.parameters if fact.state in UNREADABLE]
     if sharded:
         reasons.append(NotChecked("sharded parameters", ", ".join(sharded[:5])))
     if weighted and all(operation.forward is None for operation in weighted):

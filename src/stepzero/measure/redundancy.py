@@ -24,9 +24,10 @@ def projector(length: int, count: int = PROJECTIONS, *, seed: int = 0) -> Tensor
     return torch.randn(count, length, generator=generator, dtype=torch.float64)
 
 
-def equal_groups(vectors_UN: Tensor, tolerance: float) -> list[list[int]]:
+def equal_groups(vectors_UN: Tensor, tolerance: float, lengths: Tensor | None = None) -> list[list[int]]:
     """Groups of two or more vectors that differ by at most ``tolerance`` times their own norm, in index order.
 
+    ``lengths``: of runs of neighbours, [R] summing to U; only vectors of one run are compared. One run when None.
     O(U log U): sorted by random projections, one after the other; only what is near in all of them is compared in full.
     """
     if vectors_UN.shape[0] < 2:
@@ -35,7 +36,8 @@ def equal_groups(vectors_UN: Tensor, tolerance: float) -> list[list[int]]:
     keys_UK = vectors_UN @ projector(vectors_UN.shape[1], _SORTED, seed=1).T
     # A projection moves by no more than |r| |a - b|, and |r| is near sqrt(N).
     reach_U = tolerance * norms_U * (2 * vectors_UN.shape[1] ** 0.5 + 4)
-    members, lengths = torch.arange(len(norms_U)), torch.tensor([len(norms_U)])
+    members = torch.arange(len(norms_U))
+    lengths = torch.tensor([len(norms_U)]) if lengths is None else lengths
     for key_U in keys_UK.T:
         members, lengths = _near(members, lengths, key_U, reach_U)
         if not len(lengths):
@@ -102,12 +104,16 @@ def _verified(vectors_UN: Tensor, norms_U: Tensor, candidates: Tensor, tolerance
 
 def parallel_groups(vectors_UN: Tensor, tolerance: float) -> list[list[int]]:
     """Groups of two or more non-zero vectors that are multiples of each other, of either sign."""
-    norms_U = torch.linalg.vector_norm(vectors_UN, dim=1)
-    live = torch.nonzero(norms_U > 0).flatten()
-    unit = vectors_UN[live] / norms_U[live, None]
-    sign = torch.sign(unit @ projector(unit.shape[1], 1, seed=2)[0]) if len(live) else unit
-    groups = equal_groups(unit * sign[:, None], tolerance) if len(live) else []
+    live = torch.nonzero(torch.linalg.vector_norm(vectors_UN, dim=1) > 0).flatten()
+    groups = equal_groups(directions(vectors_UN[live]), tolerance) if len(live) else []
     return [[int(live[place]) for place in group] for group in groups]
+
+
+def directions(vectors_UN: Tensor) -> Tensor:
+    """[U, N] of norm 1, one for all multiples of a vector, of either sign; no vector may be zero."""
+    unit_UN = vectors_UN / torch.linalg.vector_norm(vectors_UN, dim=1, keepdim=True)
+    sign_U = torch.sign(unit_UN @ projector(unit_UN.shape[1], 1, seed=2)[0])
+    return torch.mul(unit_UN, sign_U[:, None])
 
 
 def twin_groups(rows_UN: Tensor) -> list[list[int]]:

@@ -1,7 +1,7 @@
 """Was a module passed over by a router? Found in the dataflow: its twins read rows that the data chose."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from stepzero.core.trace import Operation, Trace
 from stepzero.measure.uses import live_inputs
@@ -9,6 +9,8 @@ from stepzero.measure.uses import live_inputs
 _STEPS = 8
 """Views that lie between the choice of rows and the expert that reads them."""
 _CARRIES = frozenset(["view", "dropout"])
+_CHOICES = frozenset(["topk", "argmax", "sort", "argsort"])
+_SQUASHES = frozenset(["softmax", "activation"])
 _FLOATS = ("float", "bfloat", "complex")
 
 
@@ -33,6 +35,20 @@ def is_chosen(trace: Trace, operation: Operation) -> bool:
         if source.kind not in _CARRIES:
             return False
     return False
+
+
+def routers(trace: Trace) -> Iterator[Operation]:
+    """Weighted operations whose results, as they are or as probabilities, are ranked to choose some of them."""
+    for choice in trace.operations:
+        if choice.name not in _CHOICES or not choice.from_input:
+            continue
+        operation, steps = choice, 0
+        while operation.kind != "weighted" and steps < _STEPS and len(sources := live_inputs(trace, operation)) == 1:
+            operation, steps = sources[0], steps + 1
+            if operation.kind not in _CARRIES | _SQUASHES and operation.kind != "weighted":
+                break
+        if operation.kind == "weighted":
+            yield operation
 
 
 def _routed(trace: Trace) -> set[str]:

@@ -24,8 +24,16 @@ def stuck(trace: Trace) -> dict[str, tuple[str, ...]]:
 
 
 def lost(trace: Trace) -> list[ParameterWake]:
-    """Weights of which a part learns and a part, zero all through, never does: units that are lost for good."""
-    weights = {use.parameter for each in trace.operations for use in each.uses if use.slot == "weight"}
+    """Weights of which a part learns and a part, zero all through, never does: units that are lost for good.
+
+    Not the last layer of what is added to something else: there a zero row switches nothing off.
+    """
+    weights = {
+        use.parameter
+        for each in trace.operations
+        for use in each.uses
+        if use.slot == "weight" and each.consumer != "residual"
+    }
     large = {fact.name for fact in trace.parameters if len(fact.shape) > 1}
     taken = {name for product in trace.wake.products for name in product.factors}
     return [

@@ -1,20 +1,22 @@
 """Does the first pass give a reason to run a probe? Float32 and few projections: enough to doubt, never to judge."""
 
+import bisect
 import itertools
 import math
 
 import torch
 from torch import Tensor
 
+from stepzero.core.limits import Limits
 from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.core.vector import Vector
-from stepzero.measure.redundancy import equal_groups, parallel_groups
+from stepzero.measure.cancelled import cancelled
+from stepzero.measure.redundancy import directions, equal_groups
 from stepzero.measure.uses import WEIGHTS, weight_use
 
 _ALIKE = 1e-4
 """Relative difference of two float32 fingerprints that could be one; four numbers agree so by chance in 1e-12."""
-_FAINT = 1e-6
-"""Gradients this far below the largest may be a cancelled sum."""
+_PAIR = 2
 _OF_ONE_LAYER = 2
 """Weights of a recurrent layer: one for the input, one for the state."""
 _SILENT = 1e-4
@@ -25,11 +27,11 @@ def of_copies(trace: Trace) -> str:
     """Why two units of this model may be copies; empty when the first pass tells all of them apart."""
     if not trace.has_backward:
         return ""
-    for operation in trace.weighted():
-        use = weight_use(operation)
-        if use is not None and operation.forward is not None and has_look_alikes(operation.forward):
-            return f"units of {use.parameter} respond alike"
-        if use is not None and operation.consumer == "norm" and _has_equal_gradients(operation.backward):
+    operations = [(operation, use) for operation in trace.weighted() if (use := weight_use(operation)) is not None]
+    if (place := _first_look_alike([operation for operation, _ in operations])) is not None:
+        return f"units of {operations[place][1].parameter} respond alike"
+    for operation, use in operations:
+        if operation.consumer == "norm" and _has_equal_gradients(operation.backward):
             return f"units of {use.parameter} get one gradient, and the norm behind them hides a bias"
         if found := _equal_below(trace, operation):
             return f"units of {found} get gradients of one size"
@@ -40,14 +42,40 @@ def of_copies(trace: Trace) -> str:
     return f"{names[0]} and {names[1]} hold the same numbers" if names else ""
 
 
-def has_look_alikes(signal: Signal) -> bool:
-    """Whether two units' fingerprints are equal or multiples of each other, both zero included."""
-    if signal.nonfinite or signal.units < 2 or not signal.projections:
+def _first_look_alike(operations: list[Operation]) -> int | None:
+    """The first operation with two units whose fingerprints are equal or multiples of each other.
+
+    Units that are zero count, unless all of a weight are and something tells them apart: their gradients, or that
+    each is an output of its own. (Classes absent from a batch get one gradient under a zero head, and only there.)
+    All operations are sorted together, because a sort of few numbers costs as much as one of many.
+    """
+    found, pools = list[int](), dict[int, list[tuple[int, Tensor]]]()
+    for place, operation in enumerate(operations):
+        signal = operation.forward
+        if signal is None or signal.nonfinite or signal.units < _PAIR or not signal.projections:
+            continue
+        is_zero_U = tensor_of(signal.unit_square) == 0
+        if int(is_zero_U.sum()) >= _PAIR and not (bool(is_zero_U.all()) and _are_told_apart(operation)):
+            found.append(place)
+        prints_UK = tensor_of(signal.fingerprint).view(-1, signal.units).T[~is_zero_U]
+        pools.setdefault(signal.projections, []).append((place, prints_UK[prints_UK.any(1)]))
+    for pool in pools.values():
+        lengths = torch.tensor([len(prints_UK) for _, prints_UK in pool])
+        groups = equal_groups(directions(torch.cat([prints_UK for _, prints_UK in pool])), _ALIKE, lengths)
+        ends = lengths.cumsum(0).tolist()
+        found += [pool[bisect.bisect_right(ends, group[0])][0] for group in groups]
+    return min(found, default=None)
+
+
+def _are_told_apart(operation: Operation) -> bool:
+    """Whether each unit is an output, or all of them get a gradient and no two the same one."""
+    signal = operation.backward
+    if operation.role == "head":
+        return True
+    if signal is None or signal.nonfinite or not signal.projections:
         return False
     prints_UK = tensor_of(signal.fingerprint).view(-1, signal.units).T
-    squares = tensor_of(signal.unit_square)
-    num_zero = int((squares == 0).sum())
-    return num_zero > 1 or bool(equal_groups(prints_UK, _ALIKE)) or bool(parallel_groups(prints_UK, _ALIKE))
+    return bool(prints_UK.any(1).all()) and not equal_groups(prints_UK, _ALIKE)
 
 
 def _has_equal_gradients(signal: Signal | None) -> bool:
@@ -97,26 +125,32 @@ def repeated(trace: Trace) -> tuple[str, ...]:
     return ()
 
 
-def of_sleep(trace: Trace) -> str:
-    """Why some parameter may not learn from here; empty when a gradient reaches every slice of every weight."""
+def of_sleep(trace: Trace, limits: Limits | None = None) -> str:
+    """Why some parameter may not learn from here; empty when a gradient reaches every slice of every weight.
+
+    Offsets that are taken off again are explained already.
+    """
     if not trace.has_backward:
         return ""
+    limits = limits or Limits()
+    explained = frozenset(cancelled(trace, limits))
     largest = max((fact.gradient.rms for fact in trace.parameters if fact.gradient is not None), default=0.0)
+    faint = limits.faint_gradient * largest
     rows = _rows_explained(trace)
     for fact in trace.parameters:
-        if not fact.requires_grad or not fact.numel:
+        if not fact.requires_grad or not fact.numel or fact.name in explained:
             continue
         if fact.gradient is None:
             if fact.is_used:
                 return f"{fact.name} has no gradient"
-        elif fact.gradient.norm == 0.0 or (fact.gradient.rms < _FAINT * largest and not fact.gradient.nonfinite):
+        elif fact.gradient.norm == 0.0 or (fact.gradient.rms < faint and not fact.gradient.nonfinite):
             return f"the gradient of {fact.name} is zero, or nearly"
         elif len(fact.shape) > 1 and fact.gradient.zero_rows > rows.get(fact.name, 0):
             return f"{fact.gradient.zero_rows} of {len(fact.gradient.row_norm)} rows of {fact.name} have no gradient"
-    return _of_silence(trace)
+    return of_silence(trace)
 
 
-def _of_silence(trace: Trace) -> str:
+def of_silence(trace: Trace) -> str:
     """All gradients are faint beside what arrives at the output: then the largest of them is rounding, too."""
     arriving = [each for each in trace.operations if each.backward is not None and not each.in_loss]
     loudest = max((each.backward.rms for each in arriving if each.backward), default=0.0)

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from stepzero.core.errors import StepzeroError, TargetError
+from stepzero.probe.comments import comments
+from stepzero.probe.lines import shown
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything
 from stepzero.probe.subject import Subject, subject_of, unwrapped
 from stepzero.probe.writes import watched_writes
@@ -21,6 +23,14 @@ _HERE = str(Path(__file__).parent.parent)
 
 Place: TypeAlias = int | tuple[int, str]
 """Id of a module; with a name, a parameter of it."""
+
+
+class Lines(dict[Place, str]):
+    """``path:line`` by place, and the files behind the paths that are shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.files: dict[str, str] = {}
 
 
 def build(
@@ -54,7 +64,9 @@ def build(
     )
     subject.factory = factory
     subject.source_lines = _by_path(unwrapped(model), lines)
+    subject.comments = comments(lines.files, set(subject.source_lines.values()))
     subject.lost_writes = watch.lost(subject.model)
+    subject.writes = watch.journal.record(subject.model)
     return subject
 
 
@@ -95,17 +107,17 @@ def parts(made: Any) -> tuple[nn.Module, Any, Any]:
 
 
 @contextmanager
-def recorded_lines() -> Iterator[dict[Place, str]]:
+def recorded_lines() -> Iterator[Lines]:
     """Record, for each module constructed inside, ``path:line`` of the innermost frame outside torch that made it.
 
     Under (id, name) stands the line of a parameter that was assigned after its module was made.
     """
-    lines: dict[Place, str] = {}
+    lines = Lines()
     kept: list[nn.Module] = []  # an id is only good while its object lives
     original, register = nn.Module.__init__, nn.Module.register_parameter
 
     def recording(self: nn.Module, *args: Any, **kwargs: Any) -> None:
-        place = _creator(sys._getframe(1), self)
+        place = _creator(sys._getframe(1), self, lines.files)
         if place:
             lines[id(self)] = place
             kept.append(self)
@@ -113,7 +125,7 @@ def recorded_lines() -> Iterator[dict[Place, str]]:
 
     def registering(self: nn.Module, name: str, param: nn.Parameter | None) -> None:
         made = lines.get(id(self))
-        place = _creator(sys._getframe(1), self) if made is not None else None
+        place = _creator(sys._getframe(1), self, lines.files) if made is not None else None
         if place is not None and place != made:
             lines[id(self), name] = place
         register(self, name, param)
@@ -127,24 +139,16 @@ def recorded_lines() -> Iterator[dict[Place, str]]:
         nn.Module.register_parameter = register  # type: ignore[method-assign]  # as it was
 
 
-def _creator(frame: FrameType | None, module: nn.Module) -> str | None:
-    """Walk out of the module's own constructors and of torch."""
+def _creator(frame: FrameType | None, module: nn.Module, files: dict[str, str]) -> str | None:
+    """Walk out of the module's own constructors and of torch; note in ``files`` which file the path shown means."""
     while frame is not None:
         code: CodeType = frame.f_code
         is_own = code.co_varnames[:1] == ("self",) and frame.f_locals.get("self") is module
         if not is_own and not code.co_filename.startswith((_TORCH, "<")):
-            return None if code.co_filename.startswith(_HERE) else f"{shown(code.co_filename)}:{frame.f_lineno}"
+            if code.co_filename.startswith(_HERE):
+                return None
+            path = shown(code.co_filename)
+            files[path] = code.co_filename
+            return f"{path}:{frame.f_lineno}"
         frame = frame.f_back
     return None
-
-
-def shown(filename: str) -> str:
-    """Relative to the working directory when below it, else from the package root: no absolute paths in reports."""
-    path = Path(filename)
-    try:
-        return path.resolve().relative_to(Path.cwd()).as_posix()
-    except ValueError:
-        parts_ = path.parts
-        if "site-packages" in parts_:
-            return "/".join(parts_[len(parts_) - parts_[::-1].index("site-packages") :])
-        return path.as_posix()

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.modules.module as hooks
@@ -36,17 +36,19 @@ from stepzero.probe.transfer import Ledger
 from stepzero.probe.vocabulary import opened
 
 
-def capture(subject: Subject) -> Trace:
+def capture(subject: Subject, *, recorder: type[Recorder] = Recorder) -> Trace:
     """Observe one forward and one backward of ``subject`` and return the Trace.
+
+    ``recorder`` may be one that looks at more.
 
     Raises whatever the user's own code raised, with a note naming the module it died in, and `StepzeroError` for
     inputs that cannot be used. The model, the batch and all global state are bit-identical afterwards either way.
     """
     with without_collection(), deeper_calls():
-        return _capture(subject)
+        return _capture(subject, recorder)
 
 
-def _capture(subject: Subject) -> Trace:
+def _capture(subject: Subject, recorder: type[Recorder]) -> Trace:
     ledger = Ledger()
     static = facts.Facts(ledger)
     static.look(subject.model)
@@ -57,7 +59,7 @@ def _capture(subject: Subject) -> Trace:
     with preserved_randomness(), preserved_state():
         snapshot = Snapshot(subject.model, guard)
         try:
-            run = _run(subject, guard, ledger)
+            run = _run(subject, recorder(subject.model, guard, Sampler(ledger)), ledger)
             run.recorder.sampler.flush()
             tickets = finish.put_scalars(run.recorder.records, ledger)
         finally:
@@ -73,13 +75,12 @@ def unready_tensors(static: facts.Facts) -> str:
     return f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''} hold no memory" if names else ""
 
 
-def _run(subject: Subject, guard: Guard, ledger: Ledger) -> Run:
-    recorder = Recorder(subject.model, guard, Sampler(ledger))
+def _run(subject: Subject, recorder: Recorder, ledger: Ledger) -> Run:
     run = Run(recorder)
     named = subject.named_inputs()
-    guard.protect(tensor for _, tensor in named)
+    recorder.guard.protect(tensor for _, tensor in named)
     if isinstance(subject.target, Tensor):
-        guard.protect([subject.target])
+        recorder.guard.protect([subject.target])
     run.conditions += set_modes(subject.model)
     seed_everything(subject.seed)
     with ExitStack() as stack:
@@ -179,8 +180,18 @@ def _followable(module: Any) -> Iterator[None]:
         del module.CheckpointFunction.apply
 
 
+class Listener(Protocol):
+    """What wants to know which module runs."""
+
+    def enter_module(self, module: nn.Module, _: Any, /) -> None:
+        """Global forward pre-hook."""
+
+    def leave_module(self, module: nn.Module, _: Any, __: Any, /) -> None:
+        """Global forward hook."""
+
+
 @contextmanager
-def module_path(recorder: Recorder) -> Iterator[None]:
+def module_path(recorder: Listener) -> Iterator[None]:
     """Tell the recorder which module is running, by global hooks that leave none behind."""
     handles = (
         hooks.register_module_forward_pre_hook(recorder.enter_module),

@@ -1,13 +1,14 @@
 """What if this tensor had been drawn by its law? A copy of the subject with some parameters redrawn."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import torch
 
 from stepzero.core.trace import Trace
 from stepzero.measure.control import Law, laws
+from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.replica import copied_model
 from stepzero.probe.restore import preserved_randomness
 from stepzero.probe.subject import Subject
@@ -20,22 +21,33 @@ def redrawn(subject: Subject, trace: Trace, names: Iterable[str]) -> Subject | N
     """
     known = laws(trace)
     places = [name for name in names if name]
-    chosen = [
-        fact.name
+    chosen = {
+        fact.name: known[fact.name]
         for fact in trace.parameters
         if fact.name in known and any(fact.name == place or fact.name.startswith(place + ".") for place in places)
-    ]
+    }
     if not chosen:
         return None
+    other = copied(subject)
+    redraw_(other, chosen, torch.Generator().manual_seed(0xC0F + subject.seed))
+    return other
+
+
+def copied(subject: Subject) -> Subject:
+    """The subject on a copy of its model and batch, which may be written."""
     with preserved_randomness():
         model = copied_model(subject)
-        generator = torch.Generator().manual_seed(0xC0F + subject.seed)
-        parameters = dict(model.named_parameters(remove_duplicate=False))
-        with torch.no_grad():
-            for name in chosen:
-                parameters[name].copy_(_draw(known[name], parameters[name], generator))
     args, kwargs = copy.deepcopy((subject.args, subject.kwargs))
-    return replace(subject, model=model, args=args, kwargs=kwargs, factory=None)
+    optimizer = optimizer_of(subject.optimizer, subject.model, dict(model.named_parameters())) or subject.optimizer
+    return replace(subject, model=model, args=args, kwargs=kwargs, factory=None, optimizer=optimizer)
+
+
+def redraw_(copy_: Subject, drawn: Mapping[str, Law], generator: torch.Generator) -> None:
+    """Draw the parameters named, in the order of the mapping, into a copy made by `copied`."""
+    parameters = dict(copy_.model.named_parameters(remove_duplicate=False))
+    with torch.no_grad():
+        for name, law in drawn.items():
+            parameters[name].copy_(_draw(law, parameters[name], generator))
 
 
 def _draw(law: Law, like: torch.Tensor, generator: torch.Generator) -> torch.Tensor:

@@ -25,6 +25,8 @@ from stepzero.probe.uses import name_of
 SAMPLE = 2048
 KEPT = 4096
 """Biases and gains of at most so many units are kept whole: rules compare them with what their units receive."""
+LEAD = 32
+"""Elements from which a draw is known."""
 _SPREAD_EVERY = 2
 """The median reads every second of the sample: 1,024 numbers give the spread to 4 %, and a median is slow."""
 _FEW = 64
@@ -48,19 +50,42 @@ class _Row:
     """Ticket and place of the row's numbers."""
     values: int | None = None
     """Ticket of all elements."""
+    lead: int | None = None
+    """Ticket of the first ones."""
 
 
 def state_of(tensor: Tensor) -> str:
-    """Ready | meta | lazy | empty-storage | sharded."""
+    """One of the words of `TensorFact.state`; whether an empty tensor is a shard, only its siblings can tell."""
     if isinstance(tensor, UninitializedTensorMixin):
         return "lazy"
     if tensor.is_meta:
         return "meta"
-    if type(tensor).__name__ == "DTensor":
+    if _is_split(tensor):
         return "sharded"
+    if type(tensor).__name__ == "DTensor":
+        return state_of(getattr(tensor, "_local_tensor", tensor).detach())  # a whole one, whose memory is there
     if tensor.layout == torch.strided and tensor.numel() > 0 and storage_pointer(tensor) == 0:
         return "empty-storage"
     return "ready"
+
+
+def _is_split(tensor: Any) -> bool:
+    """Whether this process holds a part only: of a distributed tensor, or of parameters flattened into one."""
+    if type(tensor).__name__ != "DTensor":
+        return bool(getattr(tensor, "_is_flat_param", False))
+    sizes = (tensor.device_mesh.size(axis) for axis in range(tensor.device_mesh.ndim))
+    return any(size > 1 and not each.is_replicate() for size, each in zip(sizes, tensor.placements, strict=True))
+
+
+def _empty_shards(rows: "list[_Row]") -> set[int]:
+    """Parameters of shape [0], less those whose module has others that are empty by their own shape."""
+    empty = [(place, row) for place, row in enumerate(rows) if row.state == "ready" and not row.tensor.numel()]
+    by_design = {row.name.rpartition(".")[0] for _, row in empty if row.tensor.dim() > 1}
+    return {
+        place
+        for place, row in empty
+        if row.kind == "parameter" and row.tensor.dim() == 1 and row.name.rpartition(".")[0] not in by_design
+    }
 
 
 def named_tensors(model: nn.Module) -> list[tuple[str, str, Tensor, tuple[str, ...]]]:
@@ -125,9 +150,13 @@ class Facts:
     def look(self, model: nn.Module) -> None:
         """Read every parameter and buffer once."""
         groups: dict[tuple[bool, torch.device, torch.dtype], list[_Row]] = {}
-        for name, kind, tensor, aliases in named_tensors(model):
-            row = _Row(name, kind, tensor, aliases, state_of(tensor))
-            self._rows.append(row)
+        self._rows = [
+            _Row(name, kind, each, others, state_of(each)) for name, kind, each, others in named_tensors(model)
+        ]
+        for place in _empty_shards(self._rows):
+            self._rows[place].state = "empty-shard"
+        for row in self._rows:
+            kind, tensor = row.kind, row.tensor
             if row.state not in ("ready", "sharded") or tensor.numel() == 0:
                 continue
             row.flat = _flat(tensor)
@@ -135,6 +164,8 @@ class Facts:
                 continue  # counters and masks: nothing a rule could say about their values
             if kind == "parameter" and tensor.dim() == 1 and row.flat.numel() <= KEPT and tensor.is_floating_point():
                 row.values = self._ledger.put(row.flat)
+            if kind == "parameter" and tensor.dim() > 1 and row.flat.numel() >= LEAD and tensor.is_floating_point():
+                row.lead = self._ledger.put(row.flat[:LEAD])
             is_small = row.flat.numel() <= SAMPLE
             groups.setdefault((is_small, row.flat.device, row.flat.dtype), []).append(row)
         for (is_small, *_), rows in groups.items():
@@ -167,6 +198,7 @@ class Facts:
             state=row.state,
             is_used=not used.isdisjoint(names),
             values=self._ledger.vector(row.values) if row.values is not None else Vector(),
+            lead=self._ledger.vector(row.lead) if row.lead is not None else Vector(),
             gradient=next((gradients[name] for name in names if name in gradients), None),
             **numbers,
         )

@@ -29,6 +29,8 @@ from stepzero.probe.tables import Tables
 from stepzero.probe.transfer import Ledger, vector
 
 Tickets = dict[int, dict[str, int]]
+_COMPARED = 1 << 21
+"""Numbers of a batch up to which its samples are told apart."""
 
 
 def put_scalars(records: list[Record], ledger: Ledger) -> Tickets:
@@ -62,9 +64,12 @@ def trace(
         buffers=buffers,
         modules=_modules(subject, run.recorder.calls),
         inputs=inputs,
+        comments=subject.comments,
         lost_writes=subject.lost_writes,
+        writes=subject.writes,
         loss=_loss(run, operations),
         batch_size=batch_size(subject),
+        distinct_samples=distinct_samples(subject),
         has_forward=True,
         has_backward=run.has_backward,
         conditions=(*run.conditions, *subject.notes),
@@ -136,6 +141,23 @@ def batch_size(subject: Subject) -> int | None:
     """Length of the first axis that the batch's tensors agree on; None when they do not."""
     sizes = {tensor.shape[0] for _, tensor in subject.named_inputs() if tensor.dim() > 0}
     return sizes.pop() if len(sizes) == 1 else None
+
+
+def distinct_samples(subject: Subject) -> int | None:
+    """How many samples of the batch differ in any of its tensors; None without a batch axis, or where it is large.
+
+    Each sample becomes one number a tensor, its product with fixed random numbers: equal ones are equal bit for bit.
+    """
+    tensors = [tensor.detach() for _, tensor in subject.named_inputs() if tensor.dim()]
+    size = sum(tensor.numel() for tensor in tensors)
+    if batch_size(subject) is None or size > _COMPARED or any(each.layout != torch.strided for each in tensors):
+        return None
+    keys = []
+    for tensor in tensors:
+        flat = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).reshape(len(tensor), -1).cpu().double()
+        generator = torch.Generator().manual_seed(flat.shape[1])
+        keys.append(flat @ torch.rand(flat.shape[1], generator=generator, dtype=torch.float64))
+    return len(torch.stack(keys, 1).nan_to_num().unique(dim=0))
 
 
 def input_facts(subject: Subject) -> tuple[InputFact, ...]:

@@ -1,7 +1,8 @@
 """Zero factors of one product that are packed into one parameter: query and key rows, gate and value rows.
 
 A slice of such a parameter is woken by drawing its partner and not by drawing itself. A unit behind a kink at zero is
-woken by drawing itself, and a unit that only waits for another layer by nothing here.
+woken by drawing itself, and one that only waits for another layer, or that its bias keeps off, by none of them: what
+wakes when no slice is drawn has no partner here.
 """
 
 from collections.abc import Callable
@@ -13,10 +14,12 @@ Woken = Callable[[list[int]], set[int]]
 
 def factors_of(zero: list[int], woken: Woken) -> tuple[Slices, Slices] | None:
     """Two sets of slices that wake each other and none of its own; None when no slice has such a partner."""
-    for one in dict.fromkeys((zero[0], zero[len(zero) // 2], zero[-1])) if len(zero) > 1 else ():
-        partners = woken([one])
+    waiting = woken([]) if len(zero) > 1 else set()
+    held = [each for each in zero if each not in waiting]
+    for one in dict.fromkeys((held[0], held[len(held) // 2], held[-1])) if len(held) > 1 else ():
+        partners = woken([one]) - waiting
         if partners and one not in partners:
-            first, other = _widest(zero, one, partners, woken)
+            first, other = _widest(held, one, partners, lambda drawn: woken(drawn) - waiting)
             return (first, other) if first < other else (other, first)
     return None
 

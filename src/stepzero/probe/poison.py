@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from stepzero.core.trace import PoisonFact, Unwritten
+from stepzero.core.provenance import PoisonFact, Unwritten
 from stepzero.probe.build import parts
 from stepzero.probe.facts import named_tensors, state_of
 from stepzero.probe.restore import preserved_randomness, preserved_state, same_bits, seed_everything
@@ -75,10 +75,11 @@ def poison(subject: Subject) -> PoisonFact:
         except Exception as error:  # noqa: BLE001 - it built without the marks: what the marks break is ours to tell
             why = " ".join(f"the factory raised {type(error).__name__} in marked memory: {error}".split())
             return PoisonFact(ran=False, reason=why)
-        found = _candidates(first, second)
+        found, unrepeatable = _candidates(first, second), tuple[str, ...]()
         if found:
             again = _built(subject.factory, subject.seed, first=True)
-            found = {name: tensor for name, tensor in found.items() if _repeats(name, first, again)}
+            unrepeatable = tuple(name for name in found if not _repeats(name, first, again))
+            found = {name: tensor for name, tensor in found.items() if name not in unrepeatable}
         unwritten = tuple(
             Unwritten(name, kind, tensor.numel(), count)
             for name, (kind, tensor) in found.items()
@@ -88,7 +89,7 @@ def poison(subject: Subject) -> PoisonFact:
         if buffers:
             filled = _filled_by_forward(subject, first, second, buffers)
             unwritten = tuple(row for row in unwritten if row.name not in filled)
-    return PoisonFact(ran=True, unwritten=unwritten)
+    return PoisonFact(ran=True, unwritten=unwritten, unrepeatable=unrepeatable)
 
 
 def _built(factory: Callable[[], Any], seed: int, *, first: bool) -> nn.Module:

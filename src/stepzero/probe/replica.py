@@ -6,7 +6,7 @@ factors, the matched control.
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +28,9 @@ Sizes = dict[str, Tensor | None]
 """For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
 _OF_NOISE = 8.0
 """A gradient is zero when it is no more than so many times what another rounding changes in it."""
-_FAINT, _FAINT_AS_IS = 1e-9, 1e-2
+_FAINT, FAINT_AS_IS = 1e-9, 1e-4
 """Of the largest gradient: rounding leaves 1e-16 of each term, in any number of terms that can be run; 6e-8 of it in
-float32."""
+float32, and terms that cancel may be a thousand times as large as what does not."""
 
 
 class ReplicaError(StepzeroError):
@@ -90,20 +90,24 @@ class Replica:
     def _widened(self, value: Any) -> Any:
         return value if self._as_is else widened(value)
 
-    def look(self, batch: int = 0) -> Look:
+    def look(
+        self, batch: int = 0, *, cancelled: frozenset[str] = frozenset(), doubted: frozenset[str] | None = None
+    ) -> Look:
         """Norms of each gradient's slices along axis 0, negative where it is rounding alone; gradients and output.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
         first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
-        gradient is faint enough for that question.
+        gradient is faint enough for that question, of all parameters or of those ``doubted``, other than those
+        ``cancelled``, of which it is known.
         """
         with self._running():
             output, scalar = self._scalar(batch, None)
             first = self._differentiated(scalar, retain_graph=True)
             found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
             seen = main_output(output).detach()
-            faint = _FAINT_AS_IS if self._as_is else _FAINT
-            if _is_any_faint(found, max(1, seen.numel()) ** -0.5, faint):
+            faint = FAINT_AS_IS if self._as_is else _FAINT
+            found |= {name: -each for name in cancelled if (each := found.get(name)) is not None}
+            if _is_any_faint(found, max(1, seen.numel()) ** -0.5, faint, found if doubted is None else doubted):
                 third = self._differentiated(scalar / 3)
                 for name, norms in found.items():
                     one, other = first[name], third[name]
@@ -138,6 +142,49 @@ class Replica:
         with self._running():
             args, kwargs = copy.deepcopy(self._batches[batch])
             return main_output(self.model(*args, **kwargs)).detach()
+
+    def evaluate(self) -> None:
+        """Evaluation mode from now on: norms use the statistics they keep."""
+        for module in self.model.modules():
+            if not isinstance(module, torch.jit.ScriptModule):
+                module.training = False
+
+    def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The true batch, to be changed and given to `respond`."""
+        args, kwargs = copy.deepcopy(self._batches[0])
+        return args, kwargs
+
+    def respond(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, watch: Any = None) -> Any:
+        """What the model returns for these inputs, under the mode ``watch``; nothing is differentiated."""
+        with self._running() as stack:
+            if watch is not None:
+                stack.enter_context(watch)
+            return self.model(*args, **kwargs)
+
+    def loss(self) -> float:
+        """The loss on the true batch."""
+        with self._running():
+            _, scalar = self._scalar(0, None, loss_only=True)
+            return float(scalar.detach())
+
+    def sample_gradients(self, count: int, seed: int) -> Tensor:
+        """[count, numbers] gradient of each sample's main output times random numbers, over all trainable parameters.
+
+        Raises:
+            ReplicaError: the output has no axis of samples in front, or no derivative.
+        """
+        with self._running():
+            output = main_output(self._called(0, None))
+            if not output.dim() or output.shape[0] < count or not output.requires_grad or output.is_complex():
+                raise ReplicaError("the output has no samples that could be differentiated one by one")
+            generator = torch.Generator().manual_seed(0x5A + seed)
+            drawn = torch.randn(output.shape[1:], generator=generator, dtype=torch.float64).to(output.device)
+            each = (output * drawn).reshape(len(output), -1).sum(1)
+            rows = []
+            for place in range(count):
+                found = self._differentiated(each[place], retain_graph=True)
+                rows.append(torch.cat([g.reshape(-1) for g in found.values() if g is not None]).double())
+        return torch.stack(rows)
 
     def reset(self) -> None:
         """Back to the start, buffers included."""
@@ -198,19 +245,24 @@ class Replica:
 
 def _slice_norms(gradient: Tensor) -> Tensor:
     """[slices along axis 0]; largest magnitudes, which unlike squares do not underflow."""
-    flat = gradient.detach().abs()
-    flat = flat.flatten(1).amax(1) if flat.dim() > 1 and flat.numel() else flat.reshape(-1)
-    return flat.to("cpu", torch.float64)
+    flat = gradient.detach()
+    if flat.dim() > 1 and flat.numel() and not flat.is_complex():
+        rows = flat.flatten(1)
+        flat = torch.maximum(rows.amax(1), -rows.amin(1))  # no copy of the whole
+    elif flat.dim() > 1 and flat.numel():
+        flat = flat.abs().flatten(1).amax(1)
+    return flat.abs().reshape(-1).to("cpu", torch.float64)
 
 
-def _is_any_faint(sizes: Sizes, arriving: float, faint: float) -> bool:
-    """Whether some gradient that is not zero is small enough to be what rounding left of a larger one.
+def _is_any_faint(sizes: Sizes, arriving: float, faint: float, asked: Iterable[str]) -> bool:
+    """Whether some gradient ``asked`` for that is not zero is small enough to be what rounding left of a larger one.
 
     ``arriving``: size of the cotangents at the output. All gradients may be rounding: then none of them is large.
     """
     largest = max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
     largest = max(largest, arriving)
-    return any(bool(((each > 0) & (each < faint * largest)).any()) for each in sizes.values() if each is not None)
+    found = (each for name in asked if (each := sizes.get(name)) is not None)
+    return any(bool(((each > 0) & (each < faint * largest)).any()) for each in found)
 
 
 def _has_own_loss(output: Any) -> bool:

@@ -173,9 +173,19 @@ def read_loss(record: Record, spec: Spec, args: tuple[Any, ...], kwargs: dict[st
     sample = rows_of(logits, plan).to(wide(logits))
     if plan.units > 1:
         record.scalars["logit_std"] = sample.var(1, correction=0).mean().sqrt()
+        if spec.name != "binary_cross_entropy_with_logits":
+            _read_winner(record, sample)
     if isinstance(target, Tensor) and not target.is_floating_point():
         ignore = argument(args, kwargs, 4, "ignore_index", -100)
         record.scalars["num_targets"] = (target != ignore).sum().to(sample.dtype)
+
+
+def _read_winner(record: Record, logits_RK: Tensor) -> None:
+    """Share of the samples that the commonest class wins, and how sure the samples are of their likeliest class."""
+    record.scalars["confidence"] = logits_RK.softmax(1).amax(1).mean()
+    if logits_RK.shape[0] > 1:
+        winners = logits_RK.argmax(1)
+        record.scalars["top_share"] = (winners[:, None] == winners).sum(1).max() / len(winners)
 
 
 def elementwise(func: Any, spec: Spec, rest: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[Tensor], Tensor]:

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from stepzero.measure.control import Law
 from stepzero.probe import steps
-from stepzero.probe.replica import Gradients, Replica, Sizes
+from stepzero.probe.replica import Gradients, Look, Replica, Sizes
+from stepzero.probe.waking import after_one_step
 
 MIN_STEPS = 3
 _SEVERAL = 2
@@ -32,6 +33,8 @@ class Sleepers:
         seed: int,
         tables: frozenset[str],
         same: float,
+        cancelled: frozenset[str] = frozenset(),
+        doubted: frozenset[str] | None = None,
     ) -> None:
         self.replica, self.laws, self.longest, self.same = replica, found, longest, same
         self._generator = torch.Generator().manual_seed(0x3A4E + seed)
@@ -41,6 +44,10 @@ class Sleepers:
         self.outputs: dict[int, Tensor] = {}
         self.tables = tables
         """Looked-up parameters: rows that no batch asks for are not asleep."""
+        self.cancelled = cancelled
+        """Parameters whose gradient is known to be rounding alone."""
+        self.doubted = doubted
+        """Those whose gradient at the start may be; all of them when None."""
         self.exact: dict[str, bool] = {}
         self.missing: list[str] = []
         self.last: Sizes = {}
@@ -61,12 +68,19 @@ class Sleepers:
 
     def stepped(self) -> int | None:
         """Virtual steps, and back to the start; how many were taken, None where a gradient is not finite."""
-        look = self.replica.look(0)
+        look = self.look(0, self.doubted)
         if not all(each is None or bool(each.isfinite().all()) for each in look.sizes.values()):
             return None
         self.outputs[0], sizes, gradients = look.output, look.sizes, look.gradients
-        if self._has_zeros(sizes):  # perhaps another batch reaches them
-            sizes, gradients = self._joined(sizes, gradients)
+        if self._has_zeros(sizes):
+            if (woken := after_one_step(self, sizes, gradients)) is not None:
+                self._begin(sizes)
+                self.last, self.missing = woken.sizes, [name for name, size in sizes.items() if size is None]
+                self._note(1, woken.sizes)
+                self.exact |= dict.fromkeys(woken.rounding, False)
+                self._changes |= {self._key(name): woken.change for name in woken.rounding}
+                return 1
+            sizes, gradients = self._joined(sizes, gradients)  # perhaps another batch reaches them
         self.missing = [name for name, each in sizes.items() if each is None]
         taken = self._step_until_quiet(sizes, gradients)
         self.replica.reset()
@@ -77,9 +91,13 @@ class Sleepers:
         now = self.last[name]
         return name not in self.tables and (now is None or _has_exact_zero(now[self.asleep(name)]))
 
+    def look(self, batch: int, doubted: frozenset[str] | None = None) -> Look:
+        """Forward and backward of the copy as it stands; what is known to be rounding is told as such."""
+        return self.replica.look(batch, cancelled=self.cancelled, doubted=doubted)
+
     def _joined(self, sizes: Sizes, gradients: Gradients) -> tuple[Sizes, Gradients]:
         """Slice sizes and gradients of both batches together."""
-        look = self.replica.look(1)
+        look = self.look(1)
         self.outputs[1], more, others = look.output, look.sizes, look.gradients
         both: Sizes = {}
         for name, one in sizes.items():
@@ -97,24 +115,25 @@ class Sleepers:
 
     def _step_until_quiet(self, sizes: Sizes, gradients: Gradients) -> int:
         """Steps on alternate batches while slices without any gradient are left; returns how many were taken."""
-        for name, each in sizes.items():
-            if each is not None:
-                self.first[name] = [0 if size > 0 else None for size in each.tolist()]
-                self.exact[name] = _has_exact_zero(each)
-        self.last = sizes
+        self._begin(sizes)
         for step in range(1, self.longest + 1):
             if not self._is_waiting(sizes):
                 return step - 1
-            moving = {
-                name: g for name, g in gradients.items() if (s := sizes[name]) is not None and bool((s > 0).any())
-            }
-            steps.along(self.replica, moving)
-            look = self.replica.look(step % 2)
+            steps.along(self.replica, steps.moving(sizes, gradients))
+            look = self.look(step % 2)
             sizes, gradients = look.sizes, look.gradients
             self.last = sizes
             if not self._note(step, sizes) and step >= MIN_STEPS:
                 return step
         return self.longest
+
+    def _begin(self, sizes: Sizes) -> None:
+        """Note what is live from the start."""
+        for name, each in sizes.items():
+            if each is not None:
+                self.first[name] = [0 if size > 0 else None for size in each.tolist()]
+                self.exact[name] = _has_exact_zero(each)
+        self.last = sizes
 
     def _is_waiting(self, sizes: Sizes) -> bool:
         for name, first in self.first.items():
@@ -145,9 +164,10 @@ class Sleepers:
         start, law = self.replica.start_of(name), self.laws.get(name)
         if law is None:
             return start
-        return law.mean + law.std * self._noise(start)
+        return law.mean + law.std * self.noise(start)
 
-    def _noise(self, like: Tensor) -> Tensor:
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal numbers of the same shape, device and dtype."""
         dtype = torch.complex128 if like.is_complex() else torch.float64
         return torch.randn(like.shape, generator=self._generator, dtype=dtype).to(like.device, like.dtype)
 
@@ -163,7 +183,7 @@ class Sleepers:
             if factor < 1:
                 values = {name: factor * value if value.dim() > 1 else value for name, value in values.items()}
             self.replica.write(values)
-            look = self.replica.look(0)
+            look = self.look(0)
             sizes, after = look.sizes, look.output
             if bool(after.isfinite().all()) and all(
                 each is None or bool(each.isfinite().all()) for each in sizes.values()
@@ -175,13 +195,13 @@ class Sleepers:
     def _moved(self, name: str) -> Tensor:
         """The parameter with its sleeping slices redrawn, whatever its law says."""
         start = self.replica.start_of(name)
-        moved = start + steps.scale_of(start) * self._noise(start)
+        moved = start + steps.scale_of(start) * self.noise(start)
         if start.dim() and name in self.first:
             awake = [place for place, step in enumerate(self.first[name]) if step is not None]
             moved[awake] = start[awake]
         return moved
 
-    def _change(self, values: dict[str, Tensor], batches: tuple[int, ...] = (0, 1)) -> float:
+    def change(self, values: dict[str, Tensor], batches: tuple[int, ...] = (0, 1)) -> float:
         """Largest change of the output with these values, relative to its largest entry."""
         change = 0.0
         for batch in batches:
@@ -196,7 +216,7 @@ class Sleepers:
         """Whether all of them together change nothing: then none needs a look of its own."""
         if len(names) < _SEVERAL:
             return False
-        change = self._change({name: self._moved(name) for name in names}, (0,))
+        change = self.change({name: self._moved(name) for name in names}, (0,))
         if change <= self.same:
             self._changes.update({self._key(name): change for name in names})
         return change <= self.same
@@ -205,7 +225,7 @@ class Sleepers:
         """How far the output moves, relatively, when the sleeping slices of this parameter alone are redrawn."""
         key = self._key(name)
         if key not in self._changes:
-            self._changes[key] = self._change({name: self._moved(name)})
+            self._changes[key] = self.change({name: self._moved(name)})
         return self._changes[key]
 
     def _key(self, name: str) -> tuple[object, ...]:
@@ -213,9 +233,13 @@ class Sleepers:
         return (role_of(name), tuple(self.first.get(name, ())))
 
     def woken_inside(self, name: str, drawn: list[int]) -> set[int]:
-        """Stuck zero slices of a parameter that live when others and every zero that moves are drawn."""
+        """Stuck zero slices of a parameter that live when others and every zero that moves are drawn.
+
+        The zeros that move are drawn alike at every call, so that answers differ by what was asked alone.
+        """
+        self._generator.manual_seed(0x7A2C)
         self.replica.write({each: self._grown(each, drawn if each == name else []) for each in self.first})
-        now = self.replica.look(0).sizes[name]
+        now = self.look(0).sizes[name]
         self.replica.reset()
         return set() if now is None else {place for place in self.zero_slices(name) if now[place] > 0}
 
@@ -223,9 +247,9 @@ class Sleepers:
         """The parameter with the zero slices drawn that wake by themselves, and ``also``."""
         start = self.replica.start_of(name).clone()
         awake = [place for place, step in enumerate(self.first[name]) if step is not None and start.dim()]
-        places = [*also, *(place for place in awake if not bool(start[place].any()))]
+        drawn, places = self._drawn(name), [*also, *(place for place in awake if not bool(start[place].any()))]
         if places:
-            start[places] = self._drawn(name)[places]
+            start[places] = drawn[places]
         return start
 
     def is_factor(self, name: str) -> bool:
@@ -244,12 +268,12 @@ class Sleepers:
         for name in names:
             start, drawn, slices = self.replica.start_of(name).clone(), self._drawn(name), self.zero_slices(name)
             if not bool(drawn.any()):  # a bias: its law is zero, so any value will do
-                drawn = self._noise(start)
+                drawn = self.noise(start)
             if start.dim():
                 start[slices] = drawn[slices]
             values[name] = start if start.dim() else drawn
         self.replica.write(values)
-        sizes = self.replica.look(0).sizes
+        sizes = self.look(0).sizes
         self.replica.reset()
         found = set()
         for name in self.stuck:

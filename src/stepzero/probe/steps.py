@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from stepzero.probe.replica import Gradients, Replica
+from stepzero.probe.replica import Gradients, Replica, Sizes
 
 SIZE = 1e-2
 """Of a parameter's scale, root mean square."""
@@ -49,6 +49,11 @@ def nudged(replica: Replica) -> dict[str, Tensor]:
         signs = torch.randint(0, 2, start.shape, generator=generator).to(start.device, start.dtype) * 2 - 1
         found[name] = start * (1 + signs * torch.finfo(start.dtype).eps)
     return found
+
+
+def moving(sizes: Sizes, gradients: Gradients) -> Gradients:
+    """Gradients of which some slice is more than rounding."""
+    return {name: each for name, each in gradients.items() if (s := sizes[name]) is not None and bool((s > 0).any())}
 
 
 def along(replica: Replica, gradients: Gradients) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from stepzero.core.errors import BatchError, TargetError
-from stepzero.core.trace import LostWrite
+from stepzero.core.provenance import NOT_WATCHED, LostWrite, WriteRecord
+from stepzero.core.suppression import Comment
 from stepzero.probe.restore import preserved_randomness
 from stepzero.probe.uses import flat_tensors
 
@@ -38,10 +39,18 @@ class Subject:
     name: str = ""
     factory: Callable[[], Any] | None = None
     source_lines: dict[str, str] = field(default_factory=dict)
+    comments: tuple[Comment, ...] = ()
     lost_writes: tuple[LostWrite, ...] = ()
+    writes: WriteRecord = NOT_WATCHED
     is_stand_in: bool = False
     notes: list[str] = field(default_factory=list)
     seed: int = 0
+    is_replicated: bool = False
+    """Whether the model came in a wrapper that promises the same weights on every rank."""
+    not_replicated: frozenset[str] = frozenset()
+    """Parameters that the wrapper was told to leave alone."""
+    made_by: Any = None
+    """What the optimizer was told by: an instance, a class, a name or a function of the model."""
     optimizer: Any = None
     """The user's, over the parameters of ``model``; its steps are only ever taken on a copy."""
 
@@ -68,6 +77,16 @@ def unwrapped(model: nn.Module) -> nn.Module:
         if not isinstance(inner, nn.Module):
             return model
         model = inner
+
+
+def _replication(model: nn.Module, root: nn.Module) -> tuple[bool, frozenset[str]]:
+    """Whether a distributed wrapper was taken off, and the names it leaves alone."""
+    wrapper: Any = model
+    while wrapper is not root:
+        if type(wrapper).__name__ == "DistributedDataParallel":
+            return True, frozenset(getattr(wrapper, "parameters_to_ignore", ()))
+        wrapper = getattr(wrapper, "_orig_mod", None) or wrapper.module
+    return False, frozenset()
 
 
 def subject_of(
@@ -100,6 +119,7 @@ def subject_of(
     args, kwargs, target = _read_batch(root, batch, target, notes)
     subject = Subject(root, args, kwargs, loss, target, name or type(root).__name__, seed=seed, is_stand_in=is_stand_in)
     subject.notes = notes
+    subject.is_replicated, subject.not_replicated = _replication(model, root)
     _refuse_empty(subject)
     return subject
 

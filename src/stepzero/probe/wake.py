@@ -14,12 +14,15 @@ from typing import Any
 
 from torch import Tensor
 
+from stepzero.core.limits import Limits
 from stepzero.core.trace import Trace
 from stepzero.core.wake import Cause, ParameterWake, WakeFact
+from stepzero.measure.cancelled import cancelled
 from stepzero.measure.control import laws
+from stepzero.measure.suspicion import of_silence
 from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.products import dead_products
-from stepzero.probe.replica import Replica, ReplicaError
+from stepzero.probe.replica import FAINT_AS_IS, Replica, ReplicaError
 from stepzero.probe.sleepers import MIN_STEPS, Sleepers
 from stepzero.probe.subject import Subject
 from stepzero.probe.touch import touched
@@ -41,7 +44,9 @@ def wake(subject: Subject, trace: Trace, optimizer: Any = None) -> WakeFact:
         if optimizer is None and (glanced := _glance(subject, trace)) is not None:
             return glanced
         replica = Replica(subject)
-        fact = _fact(Sleepers(replica, laws(trace), _longest(trace), subject.seed, _tables(trace), _SAME))
+        fact = _fact(
+            Sleepers(replica, laws(trace), _longest(trace), subject.seed, _tables(trace), _SAME, _cancelled(trace))
+        )
         own = optimizer_of(optimizer, subject.model, replica.parameters) if optimizer is not None else None
         return touched(replica, own, fact) if own is not None and fact.ran else fact
     except ReplicaError as error:
@@ -51,6 +56,19 @@ def wake(subject: Subject, trace: Trace, optimizer: Any = None) -> WakeFact:
 def _tables(trace: Trace) -> frozenset[str]:
     """Looked-up parameters: rows that no batch asks for are not asleep."""
     return frozenset(use.parameter for each in trace.operations for use in each.uses if use.slot == "table")
+
+
+def _cancelled(trace: Trace) -> frozenset[str]:
+    return frozenset(cancelled(trace, Limits()))
+
+
+def _doubted(trace: Trace) -> frozenset[str] | None:
+    """Parameters whose gradient is so small in the first pass that it may be rounding; None where all may be."""
+    if of_silence(trace):
+        return None
+    rms = {fact.name: fact.gradient.rms for fact in trace.parameters if fact.gradient is not None}
+    faint = FAINT_AS_IS * max(rms.values(), default=0.0)
+    return frozenset(name for name, each in rms.items() if each < faint)
 
 
 def _longest(trace: Trace) -> int:
@@ -88,7 +106,8 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
         return None
     try:
         replica = Replica(subject, as_is=True)
-        sleepers = Sleepers(replica, laws(trace), MIN_STEPS, subject.seed, _tables(trace), _SAME_AS_IS)
+        known, doubted = _cancelled(trace), _doubted(trace)
+        sleepers = Sleepers(replica, laws(trace), MIN_STEPS, subject.seed, _tables(trace), _SAME_AS_IS, known, doubted)
         taken = sleepers.stepped()
         if taken is None or sleepers.latest > _GLANCED or sleepers.is_every_one_asleep():
             return None
@@ -109,14 +128,15 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
 
 def _all_described(sleepers: Sleepers, woken: set[str]) -> tuple[ParameterWake, ...]:
     """``woken``: what some redraw of a zero factor wakes."""
+    is_slow = sleepers.latest > 1
     return tuple(
-        _described(sleepers, name, is_woken=name in woken)
+        _described(sleepers, name, is_woken=name in woken, is_slow=is_slow)
         for name in sleepers.replica.trainable
         if name in sleepers.missing or any(step != 0 for step in sleepers.first.get(name, []))
     )
 
 
-def _described(sleepers: Sleepers, name: str, *, is_woken: bool) -> ParameterWake:
+def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) -> ParameterWake:
     asleep, is_missing = sleepers.asleep(name), name in sleepers.missing
     is_asleep = is_missing or bool(asleep)
     effect = sleepers.change_by(name) > sleepers.same if is_asleep else None
@@ -124,7 +144,7 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool) -> ParameterWak
     cause: Cause = ""
     if is_asleep and not (effect or is_missing or sleepers.exact[name]):
         cause = "algebra"  # a cancelled sum that changes nothing: no other start would make it matter
-    else:
+    elif is_asleep or is_slow:  # what wakes at once needs no comparison
         alive = sleepers.control[0].get(name)
     is_live = is_woken or (alive is not None and bool((alive[asleep or slice(None)] > 0).any()))
     if is_asleep and not cause:
@@ -138,7 +158,7 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool) -> ParameterWak
         zero_stuck=len(sleepers.zero_slices(name)) if asleep else 0,
         cause=cause,
         effect=effect,
-        control=is_live,
+        control=is_live if is_asleep or alive is not None else None,
         wake_size=size / reference if size is not None and reference > 0 else None,
     )
 

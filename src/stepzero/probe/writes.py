@@ -16,11 +16,13 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from stepzero.core.trace import LostWrite
+from stepzero.core.provenance import LostWrite
+from stepzero.probe.journal import Journal
 from stepzero.probe.restore import storage_pointer
 
 _WRITES = (
-    "normal_ uniform_ fill_ zero_ copy_ exponential_ log_normal_ cauchy_ bernoulli_ mul_ add_ clamp_ erfinv_"
+    "normal_ uniform_ fill_ zero_ copy_ exponential_ log_normal_ cauchy_ bernoulli_ geometric_ random_ mul_ add_ sub_ "
+    "div_ clamp_ erfinv_ log_ exp_ neg_ pow_ __setitem__"
 ).split()
 """What initialisers are made of; `nn.init` ends in these."""
 _HOOKED = "torch.nn.utils.weight_norm"
@@ -43,6 +45,7 @@ class Watch:
     """Results of parametrisations that the factory saw, by the address of their memory."""
 
     _results: dict[int, _Result] = field(default_factory=dict)
+    journal: Journal = field(default_factory=Journal)
 
     def note_result(self, tensor: Any, owner: object, holder: nn.Module | None, name: str) -> None:
         """Keep a result computed from raw tensors."""
@@ -95,7 +98,7 @@ def watched_writes() -> Iterator[Watch]:
     watch = Watch()
     with ExitStack() as stack:
         for name in _WRITES:
-            stack.enter_context(_patched(Tensor, name, functools.partial(_writing, watch)))
+            stack.enter_context(_patched(Tensor, name, functools.partial(_writing, name, watch)))
         listed: Any = parametrize.ParametrizationList
         stack.enter_context(_patched(listed, "forward", functools.partial(_computing, watch)))
         stack.enter_context(_patched(listed, "right_inverse", functools.partial(_assigning, watch)))
@@ -119,10 +122,11 @@ def _patched(owner: Any, name: str, wrap: Callable[[Callable[..., Any]], Callabl
             delattr(owner, name)
 
 
-def _writing(watch: Watch, original: Callable[..., Any]) -> Callable[..., Any]:
+def _writing(name: str, watch: Watch, original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def write(self: Tensor, *args: Any, **kwargs: Any) -> Any:
         watch.note_write(self)
+        watch.journal.note(self, name, args, kwargs, sys._getframe(1))
         return original(self, *args, **kwargs)
 
     return write

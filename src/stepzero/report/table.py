@@ -83,7 +83,7 @@ def layers(report: Report, width: int, paint: Paint, *, verbose: bool) -> list[s
     """Lines of the table by layer, empty when there is no layer; ``verbose`` shows every row."""
     if not report.layers:
         return []
-    marks = _marks(report)
+    marks = severities(report)
     short = len(report.layers) if verbose else TABLE_ROWS if width >= WIDE else RECORDS
     shown = collapse(report.layers, marks, short=short)
     rows = [item for item in shown if isinstance(item, LayerRow)]
@@ -93,7 +93,7 @@ def layers(report: Report, width: int, paint: Paint, *, verbose: bool) -> list[s
     return _records(columns, shown, marks, width, paint)
 
 
-def _marks(report: Report) -> dict[int, str]:
+def severities(report: Report) -> dict[int, str]:
     """Map the operation of each row that a finding names to the worst severity among them."""
     marks: dict[int, str] = {}
     for finding in sorted(report.findings, key=lambda finding: RANK[finding.severity]):

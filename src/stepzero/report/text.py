@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from stepzero.core.outcome import NotChecked, Report
-from stepzero.report import accepted, causes, numbers
+from stepzero.report import accepted, causes, numbers, suppressed
 from stepzero.report.style import Paint, clean, wrap
 from stepzero.report.table import WIDE, layers
 
@@ -25,12 +25,13 @@ def render(report: Report, *, width: int = 100, color: bool = False, verbose: bo
     lines += causes.root_causes(report, width, paint, verbose=verbose) or [*_nothing_found(report, width, paint), ""]
     lines += _section("Notes", causes.notes(report, width, verbose=verbose), paint)
     lines += _section("Accepted idioms", accepted.lines(report, width, verbose=verbose), paint)
+    lines += _section("Suppressed", suppressed.lines(report, width, verbose=verbose), paint)
     lines += _section("By layer", layers(report, width, paint, verbose=verbose), paint)
     lines += _section("How it was measured", _conditions(report, width), paint)
     lines += _section("Not judged", _not_judged(report, width, verbose=verbose), paint)
     if len(lines) > TALL:
         lines += _worst(report, paint)
-    return "\n".join([*lines, _summary(report, width, paint)]) + "\n"
+    return "\n".join([*lines, summary(report, width, paint)]) + "\n"
 
 
 def _title(report: Report, width: int, paint: Paint) -> list[str]:
@@ -64,8 +65,12 @@ def _nothing_found(report: Report, width: int, paint: Paint) -> list[str]:
     )
     if not report.is_complete:
         return wrap(f"Nothing found in the part that was checked: {looked}", width)
-    first, *rest = wrap(f"NO FAULT FOUND  {looked}", width)
-    return [first.replace("NO FAULT FOUND", paint("NO FAULT FOUND", "good"), 1), *rest]
+    head, role = "NO FAULT FOUND", "good"
+    if any(finding.code == "SZ908" for finding in report.findings):
+        head, role = "NO FAULT UNDER EVERY SEED", "warning"
+        looked += "; some seeds disagree, see the notes"
+    first, *rest = wrap(f"{head}  {looked}", width)
+    return [first.replace(head, paint(head, role), 1), *rest]
 
 
 def _section(title: str, lines: list[str], paint: Paint) -> list[str]:
@@ -108,7 +113,7 @@ def _worst(report: Report, paint: Paint) -> list[str]:
     return [f"Worst: {paint(worst.severity, worst.severity)} {worst.code} {worst.name}  {place} (at the top)"]
 
 
-def _summary(report: Report, width: int, paint: Paint) -> str:
+def summary(report: Report, width: int, paint: Paint) -> str:
     """One line: errors (root causes), warnings, notes, coverage, whether the model is untouched, the seed.
 
     It is never wrapped, so that the last line of a report always has all of it; below WIDE columns it is shortened.
@@ -120,13 +125,17 @@ def _summary(report: Report, width: int, paint: Paint) -> str:
         _tally(report, paint, root="root cause" if is_wide else "root"),
         operations if is_wide else f"{checked:,}/{total:,} operations",
         _touched(report, paint, is_wide=is_wide),
-        f"seed {report.seed}",
+        _seeds(report),
     ]
     return "; ".join(parts if report.is_complete else [paint("INCOMPLETE", "warning"), *parts])
 
 
+def _seeds(report: Report) -> str:
+    return f"seeds {report.seeds[0]} to {report.seeds[-1]}" if report.seeds else f"seed {report.seed}"
+
+
 def _tally(report: Report, paint: Paint, *, root: str) -> str:
-    """'2 errors (1 root cause), 1 warning, 0 notes'."""
+    """'2 errors (1 root cause), 1 warning, 0 notes, 3 suppressed'."""
     roots = sum(finding.severity == "error" for finding in causes.ordered_roots(report))
     errors = numbers.count(len(report.errors), "error")
     warnings = numbers.count(len(report.warnings), "warning")
@@ -134,7 +143,8 @@ def _tally(report: Report, paint: Paint, *, root: str) -> str:
         errors = paint(f"{errors} ({numbers.count(roots, root)})", "error")
     if report.warnings:
         warnings = paint(warnings, "warning")
-    return ", ".join([errors, warnings, numbers.count(len(report.notes), "note")])
+    hidden = [f"{len(report.suppressed):,} suppressed"] if report.suppressed else []
+    return ", ".join([errors, warnings, numbers.count(len(report.notes), "note"), *hidden])
 
 
 def _touched(report: Report, paint: Paint, *, is_wide: bool) -> str:

@@ -1,125 +1,123 @@
-"""Judges: pure functions from (Trace, Limits) to Findings. One folder a family, one file a rule, listed here."""
+"""Judges: pure functions from (Trace, Limits) to Findings. One folder a family, one file a rule, listed here.
+
+A rule is imported when it is asked for: one page costs one import.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from stepzero.core.rule import Rule
-from stepzero.rules.batch.label_out_of_range import label_out_of_range
-from stepzero.rules.batch.raw_input import raw_input
-from stepzero.rules.batch.skipped_module import skipped_module
-from stepzero.rules.bias.bias_behind_dead_units import bias_behind_dead_units
-from stepzero.rules.bias.dominant_bias import dominant_bias
-from stepzero.rules.bias.embedding_scale_mismatch import embedding_scale_mismatch
-from stepzero.rules.bias.equal_token_rows import equal_token_rows
-from stepzero.rules.bias.live_padding_row import live_padding_row
-from stepzero.rules.bias.redundant_parameter import redundant_parameter
-from stepzero.rules.bias.short_memory_gate import short_memory_gate
-from stepzero.rules.bias.zero_bias_low_dimensional_relu import zero_bias_low_dimensional_relu
-from stepzero.rules.distributed.identical_shards import identical_shards
-from stepzero.rules.gradient.cut_gradient import cut_gradient
-from stepzero.rules.gradient.delayed_parameter import delayed_parameter
-from stepzero.rules.gradient.epsilon_floor import epsilon_floor
-from stepzero.rules.gradient.gradient_drift import gradient_drift
-from stepzero.rules.gradient.slow_wake_up import slow_wake_up
-from stepzero.rules.gradient.stuck_parameter import stuck_parameter
-from stepzero.rules.gradient.unbalanced_updates import unbalanced_updates
-from stepzero.rules.gradient.unused_parameter import unused_parameter
-from stepzero.rules.gradient.update_out_of_band import update_out_of_band
-from stepzero.rules.memory.non_finite_value import non_finite_value
-from stepzero.rules.memory.outlier_value import outlier_value
-from stepzero.rules.memory.unmaterialised_tensor import unmaterialised_tensor
-from stepzero.rules.memory.unwritten_memory import unwritten_memory
-from stepzero.rules.memory.write_without_effect import write_without_effect
-from stepzero.rules.output.constant_output import constant_output
-from stepzero.rules.output.double_activation import double_activation
-from stepzero.rules.output.head_ignores_base_rate import head_ignores_base_rate
-from stepzero.rules.output.input_independent_output import input_independent_output
-from stepzero.rules.output.loud_head import loud_head
-from stepzero.rules.output.non_finite_loss import non_finite_loss
-from stepzero.rules.output.off_target_regression import off_target_regression
-from stepzero.rules.signal.dead_units import dead_units
-from stepzero.rules.signal.misplaced_residual_scale import misplaced_residual_scale
-from stepzero.rules.signal.narrow_deep_stack import narrow_deep_stack
-from stepzero.rules.signal.norm_off_identity import norm_off_identity
-from stepzero.rules.signal.off_law_scale import off_law_scale
-from stepzero.rules.signal.residual_growth import residual_growth
-from stepzero.rules.signal.saturated_units import saturated_units
-from stepzero.rules.signal.sharp_attention import sharp_attention
-from stepzero.rules.signal.signal_drift import signal_drift
-from stepzero.rules.signal.slow_periodic_features import slow_periodic_features
-from stepzero.rules.signal.unusable_time_constants import unusable_time_constants
-from stepzero.rules.signal.wrong_fan import wrong_fan
-from stepzero.rules.structure.adapter_off_identity import adapter_off_identity
-from stepzero.rules.structure.broken_identity_start import broken_identity_start
-from stepzero.rules.structure.closed_gate import closed_gate
-from stepzero.rules.structure.dead_product import dead_product
-from stepzero.rules.structure.inconsistent_siblings import inconsistent_siblings
-from stepzero.rules.symmetry.constant_weight import constant_weight
-from stepzero.rules.symmetry.equal_rows import equal_rows
-from stepzero.rules.symmetry.identical_heads import identical_heads
-from stepzero.rules.symmetry.identical_layers import identical_layers
-from stepzero.rules.symmetry.identical_set_tokens import identical_set_tokens
-from stepzero.rules.symmetry.identical_siblings import identical_siblings
-from stepzero.rules.symmetry.lumped_units import lumped_units
-from stepzero.rules.symmetry.proportional_units import proportional_units
-from stepzero.rules.symmetry.twin_units import twin_units
 
-ALL: tuple[Rule, ...] = (
-    non_finite_value,
-    unwritten_memory,
-    outlier_value,
-    unmaterialised_tensor,
-    write_without_effect,
-    twin_units,
-    lumped_units,
-    equal_rows,
-    proportional_units,
-    constant_weight,
-    identical_siblings,
-    identical_heads,
-    identical_layers,
-    identical_set_tokens,
-    signal_drift,
-    off_law_scale,
-    saturated_units,
-    dead_units,
-    sharp_attention,
-    residual_growth,
-    norm_off_identity,
-    wrong_fan,
-    narrow_deep_stack,
-    misplaced_residual_scale,
-    unusable_time_constants,
-    slow_periodic_features,
-    gradient_drift,
-    stuck_parameter,
-    delayed_parameter,
-    slow_wake_up,
-    unused_parameter,
-    cut_gradient,
-    update_out_of_band,
-    unbalanced_updates,
-    epsilon_floor,
-    loud_head,
-    head_ignores_base_rate,
-    off_target_regression,
-    double_activation,
-    constant_output,
-    input_independent_output,
-    non_finite_loss,
-    dominant_bias,
-    bias_behind_dead_units,
-    redundant_parameter,
-    short_memory_gate,
-    embedding_scale_mismatch,
-    live_padding_row,
-    zero_bias_low_dimensional_relu,
-    equal_token_rows,
-    dead_product,
-    adapter_off_identity,
-    closed_gate,
-    inconsistent_siblings,
-    broken_identity_start,
-    identical_shards,
-    raw_input,
-    label_out_of_range,
-    skipped_module,
-)
-"""Every rule, by code."""
+HOMES = {
+    "SZ101": "memory.non_finite_value",
+    "SZ102": "memory.unwritten_memory",
+    "SZ103": "memory.outlier_value",
+    "SZ104": "memory.unmaterialised_tensor",
+    "SZ105": "memory.unrepeatable_init",
+    "SZ106": "memory.untouched_parameter",
+    "SZ107": "memory.low_precision_draw",
+    "SZ108": "memory.write_without_effect",
+    "SZ109": "memory.special_init_overwritten",
+    "SZ201": "symmetry.twin_units",
+    "SZ202": "symmetry.lumped_units",
+    "SZ203": "symmetry.equal_rows",
+    "SZ204": "symmetry.proportional_units",
+    "SZ205": "symmetry.low_effective_rank",
+    "SZ206": "symmetry.constant_weight",
+    "SZ207": "symmetry.identical_siblings",
+    "SZ208": "symmetry.identical_heads",
+    "SZ209": "symmetry.identical_layers",
+    "SZ210": "symmetry.reused_draw",
+    "SZ211": "symmetry.degenerate_router",
+    "SZ212": "symmetry.identical_set_tokens",
+    "SZ301": "signal.signal_drift",
+    "SZ302": "signal.off_law_scale",
+    "SZ303": "signal.saturated_units",
+    "SZ305": "signal.dead_units",
+    "SZ306": "signal.offset_units",
+    "SZ307": "signal.sharp_attention",
+    "SZ308": "signal.residual_growth",
+    "SZ309": "signal.width_slope",
+    "SZ310": "signal.norm_off_identity",
+    "SZ312": "signal.overflow_ahead",
+    "SZ313": "signal.wrong_fan",
+    "SZ315": "signal.narrow_deep_stack",
+    "SZ317": "signal.misplaced_residual_scale",
+    "SZ318": "signal.unusable_time_constants",
+    "SZ319": "signal.mapped_value_off_range",
+    "SZ320": "signal.slow_periodic_features",
+    "SZ401": "gradient.gradient_drift",
+    "SZ402": "gradient.stuck_parameter",
+    "SZ403": "gradient.delayed_parameter",
+    "SZ404": "gradient.slow_wake_up",
+    "SZ405": "gradient.unused_parameter",
+    "SZ406": "gradient.cut_gradient",
+    "SZ407": "gradient.update_out_of_band",
+    "SZ408": "gradient.unbalanced_updates",
+    "SZ409": "gradient.epsilon_floor",
+    "SZ410": "gradient.first_step_rise",
+    "SZ411": "gradient.sharp_start",
+    "SZ412": "gradient.ill_conditioned_kernel",
+    "SZ501": "output.loud_head",
+    "SZ502": "output.one_class_start",
+    "SZ503": "output.head_ignores_base_rate",
+    "SZ504": "output.off_target_regression",
+    "SZ505": "output.double_activation",
+    "SZ506": "output.constant_output",
+    "SZ507": "output.input_independent_output",
+    "SZ508": "output.loss_grows_with_batch",
+    "SZ509": "output.committed_policy",
+    "SZ510": "output.non_finite_loss",
+    "SZ601": "bias.dominant_bias",
+    "SZ602": "bias.bias_behind_dead_units",
+    "SZ603": "bias.redundant_parameter",
+    "SZ604": "bias.short_memory_gate",
+    "SZ605": "bias.embedding_scale_mismatch",
+    "SZ606": "bias.live_padding_row",
+    "SZ608": "bias.zero_bias_low_dimensional_relu",
+    "SZ609": "bias.equal_token_rows",
+    "SZ701": "structure.dead_product",
+    "SZ702": "structure.adapter_off_identity",
+    "SZ703": "structure.closed_gate",
+    "SZ704": "structure.optimizer_mismatch",
+    "SZ705": "structure.broken_tie",
+    "SZ706": "structure.inconsistent_siblings",
+    "SZ707": "structure.broken_identity_start",
+    "SZ801": "distributed.identical_shards",
+    "SZ802": "distributed.diverged_replicas",
+    "SZ805": "distributed.unreadable_shard",
+    "SZ901": "batch.raw_input",
+    "SZ902": "batch.label_out_of_range",
+    "SZ903": "batch.batch_mixing",
+    "SZ904": "batch.future_leak",
+    "SZ905": "batch.weak_batch",
+    "SZ906": "batch.unused_suppression",
+    "SZ907": "batch.skipped_module",
+    "SZ908": "batch.seed_dependent_verdict",
+}
+"""Every rule by code: its family and file. The file is called like the rule, with underscores."""
+
+if TYPE_CHECKING:
+    ALL: tuple[Rule, ...]
+    """Every rule, by code."""
+
+
+def names() -> dict[str, str]:
+    """Every rule's name by its code; imports none."""
+    return {code: home.rpartition(".")[2].replace("_", "-") for code, home in HOMES.items()}
+
+
+def load(code: str) -> Rule:
+    """Import one rule by its code; `KeyError` when there is none."""
+    home = HOMES[code]
+    loaded: Rule = getattr(importlib.import_module(f"{__name__}.{home}"), home.rpartition(".")[2])
+    return loaded
+
+
+def __getattr__(name: str) -> Any:
+    """Import all rules when ``ALL`` is first asked for (PEP 562)."""
+    if name != "ALL":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    loaded = tuple(load(code) for code in HOMES)
+    globals()["ALL"] = loaded
+    return loaded

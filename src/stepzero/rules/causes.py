@@ -14,27 +14,34 @@ from stepzero.core.trace import Graph, Trace
 ORDER = (1, 9, 7, 2, 8, 6, 3, 5, 4)
 """Families, causes first."""
 
-_ANY_SIGNAL = ("SZ301", "SZ302", "SZ303", "SZ305", "SZ307", "SZ308", "SZ401", "SZ501", "SZ507", "SZ510", "SZ903")
+_STEP = ("SZ410", "SZ411")
+"""What a step does that is too long for where it starts."""
+_BY_SCALE = (*_STEP, "SZ407", "SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510")
+_ANY_SIGNAL = ("SZ302", "SZ307", "SZ308", "SZ903", *_BY_SCALE)
 _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ102": ("SZ101", "SZ103", "SZ206", "SZ408", *_ANY_SIGNAL),
     "SZ101": ("SZ103", "SZ408", *_ANY_SIGNAL),
-    "SZ103": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ408", "SZ501", "SZ510"),
-    "SZ901": ("SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ510"),
-    "SZ902": ("SZ407", "SZ504", "SZ510"),
-    "SZ504": ("SZ407",),
-    "SZ501": ("SZ407",),
+    "SZ103": (*_STEP, "SZ301", "SZ303", "SZ305", "SZ401", "SZ408", "SZ501", "SZ510"),
+    "SZ106": ("SZ302", "SZ313", "SZ407", "SZ408", *_ANY_SIGNAL),
+    "SZ107": ("SZ101", "SZ206", "SZ318"),
+    "SZ109": ("SZ302", "SZ318", "SZ402", "SZ404", "SZ604", "SZ606", "SZ701", "SZ703", "SZ706", "SZ707", *_ANY_SIGNAL),
+    "SZ901": (*_STEP, "SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ510"),
+    "SZ902": (*_STEP, "SZ407", "SZ504", "SZ510"),
+    "SZ407": _STEP,
+    "SZ504": (*_STEP, "SZ407"),
+    "SZ501": (*_STEP, "SZ407"),
     "SZ206": ("SZ203", "SZ201", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
     "SZ602": ("SZ303", "SZ305", "SZ401", "SZ402", "SZ507", "SZ601"),
     "SZ601": ("SZ303", "SZ305", "SZ306", "SZ401"),
     "SZ310": ("SZ301", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
-    "SZ313": ("SZ407", "SZ301", "SZ302", "SZ303", "SZ305", "SZ307", "SZ401", "SZ408", "SZ501", "SZ507", "SZ510"),
-    "SZ302": ("SZ407", "SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
-    "SZ308": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
-    "SZ301": ("SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
+    "SZ313": ("SZ408", "SZ307", "SZ302", *_BY_SCALE),
+    "SZ302": _BY_SCALE,
+    "SZ308": (*_STEP, "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
+    "SZ301": (*_STEP, "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ303": ("SZ401",),
     "SZ305": ("SZ401", "SZ402", "SZ507"),
     "SZ701": ("SZ206", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ404", "SZ507"),
-    "SZ702": ("SZ407", "SZ301", "SZ303", "SZ307", "SZ401", "SZ501", "SZ510"),
+    "SZ702": (*_STEP, "SZ407", "SZ301", "SZ303", "SZ307", "SZ401", "SZ501", "SZ510"),
     "SZ201": ("SZ801", "SZ206", "SZ401", "SZ402"),
     "SZ208": ("SZ801", "SZ206", "SZ401", "SZ402"),
     "SZ703": ("SZ301", "SZ401", "SZ402", "SZ404", "SZ507"),
@@ -53,6 +60,11 @@ Vanished = Mapping[str, frozenset[str]]
 
 
 def attribute(trace: Trace, findings: Sequence[Finding], vanished: Vanished | None = None) -> tuple[Finding, ...]:
+    """Return the findings with ``root`` filled in, each root as loud as its worst consequence."""
+    return as_loud(explained(trace, findings, vanished))
+
+
+def explained(trace: Trace, findings: Sequence[Finding], vanished: Vanished | None = None) -> tuple[Finding, ...]:
     """Return the findings with ``root`` filled in; a root is never itself a consequence.
 
     What a counterfactual repair made vanish hangs under what was repaired; the rest is told from the graph.
@@ -61,14 +73,19 @@ def attribute(trace: Trace, findings: Sequence[Finding], vanished: Vanished | No
     graph = Graph(trace)
     ordered = sorted(findings, key=_rank)
     roots: list[Finding] = []
-    explained: list[Finding] = []
+    told: list[Finding] = []
     for finding in ordered:
         explaining = [root for root in roots if finding.id in gone.get(root.id, ()) or _explains(graph, root, finding)]
         root = max(explaining, key=lambda root: bool(set(root.where) & set(finding.where)), default=None)
-        explained.append(replace(finding, root=root.id) if root else finding)
+        told.append(replace(finding, root=root.id) if root else finding)
         if root is None:
             roots.append(finding)
-    return tuple(_as_loud_as_its_worst(finding, explained) for finding in explained)
+    return tuple(told)
+
+
+def as_loud(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Give each root the severity of its worst consequence: consequences do not count in the verdict, so it must."""
+    return tuple(_as_loud_as_its_worst(finding, findings) for finding in findings)
 
 
 def candidates(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]:
@@ -78,7 +95,6 @@ def candidates(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]
 
 
 def _as_loud_as_its_worst(finding: Finding, explained: Sequence[Finding]) -> Finding:
-    """A root takes the severity of its worst consequence: consequences do not count in the verdict, so it must."""
     worst = min([finding, *(other for other in explained if other.root == finding.id)], key=lambda f: RANK[f.severity])
     return finding if worst.severity == finding.severity else replace(finding, severity=worst.severity)
 

@@ -16,7 +16,7 @@ def test_the_time_to_learn_is_a_valley_around_the_gain_that_keeps_the_signal(tmp
             assert each[end] is None or each[end] > 4 * each["steps"], (name, end)
         assert each["saturated small"] == 0
     assert answer.facts["tanh"]["saturated large"] > 0.9
-    assert answer.figures["steps"].startswith("<svg")
+    assert answer.figures["steps"].svg().startswith("<svg")
     assert "fastest at gain" in gain.page(answer)
 
 

@@ -20,7 +20,3 @@ def test_the_deepest_that_learns_follows_the_line_and_peaks_at_the_edge(tmp_path
     assert answer.facts["rank correlation"] > 0.7
     assert 1.3 <= answer.facts["peak"] <= 2.5
     assert "peak at a variance" in trainable_depth.page(answer)
-
-
-def test_ranks_with_ties_take_their_mean():
-    assert trainable_depth._spearman([1, 2, 3], [5, 7, 7]) == pytest.approx(0.866, abs=1e-3)

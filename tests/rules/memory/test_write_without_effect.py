@@ -1,3 +1,5 @@
+import copy
+
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
@@ -35,6 +37,17 @@ def test_every_layer_is_named():
     ]
     assert {finding.severity for finding in found} == {"warning"}
     assert found[0].message.startswith("0.weight was written once")
+
+
+def test_a_factory_may_copy_a_model_that_was_built_before():
+    """No module is constructed then, and the write is lost all the same."""
+    template = nn.Sequential(weight_norm(nn.Conv1d(8, 8, 3, padding=1)), nn.LeakyReLU(0.1))
+
+    def build():
+        return copy.deepcopy(template).apply(computed), torch.randn(4, 8, 20)
+
+    (found,) = ask("SZ108", build)
+    assert found.message.startswith("0.weight was written once")
 
 
 def test_writes_into_the_raw_tensors_are_silent():

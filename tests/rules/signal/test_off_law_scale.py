@@ -31,11 +31,27 @@ def stack(factor=1.0, depth=10, phi=nn.ReLU):
         (2.5, 8, ["warning"]),
         (0.8, 30, []),
         (0.41, 1, []),
+        (0.12, 3, ["info"]),
+        (0.05, 3, ["warning"]),
+        (0.02, 2, ["warning"]),
+        (0.0005, 1, []),
     ],
 )
 def test_product_along_the_run_decides(factor, depth, expected):
     """0.8 a layer is no layer's fault by itself: SZ301 sees it."""
     assert severities("SZ302", stack(factor, depth), X) == expected
+
+
+@pytest.mark.parametrize(("factor", "learns"), [(1.0, True), (0.02, False)])
+def test_three_layers_that_small_do_not_learn_in_a_hundred_steps(factor, learns):
+    model, targets = stack(factor, 3), X[:, :4].argmax(1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(X), targets)
+        loss.backward()
+        optimizer.step()
+    assert (float(loss.detach()) < 0.3) == learns
 
 
 def test_message_names_the_worst_layer_with_its_law():

@@ -27,7 +27,9 @@ def net(phase, inputs=2, phi=torch.sin):
 
 
 @pytest.mark.parametrize("phi", [torch.sin, torch.cos])
-@pytest.mark.parametrize(("phase", "expected"), [(0.3, ["warning"]), (1.2, ["warning"]), (2.2, []), (10.0, [])])
+@pytest.mark.parametrize(
+    ("phase", "expected"), [(0.3, ["warning"]), (1.2, ["warning"]), (2.2, []), (30.0, []), (300.0, ["warning"])]
+)
 def test_the_phase_decides(phase, expected, phi):
     assert severities("SZ320", net(phase, phi=phi), points()) == expected
 

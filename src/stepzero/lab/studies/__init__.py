@@ -4,12 +4,16 @@ from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.lab.studies import (
     first_touch,
     gain,
+    glorot,
+    linear,
     low_dimension,
     lumped,
     question,
+    stall,
     symmetry,
     trainable_depth,
     very_deep,
+    widths,
 )
 from stepzero.lab.study import Study
 
@@ -22,6 +26,10 @@ ALL = (
     lumped.STUDY,
     trainable_depth.STUDY,
     very_deep.STUDY,
+    glorot.STUDY,
+    stall.STUDY,
+    linear.STUDY,
+    widths.STUDY,
 )
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stepzero.lab import fleet, program, starts, tasks
-from stepzero.lab.figure import lines
+from stepzero.lab.figure import Figure, lines
 from stepzero.lab.study import Answer, Effort, Study, Table, Train, paragraphs
 from stepzero.lab.task import Samples
 from stepzero.lab.update import Update
@@ -86,7 +86,7 @@ def _row(name: str, update: Update, layers: int, seeds: int) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _figures(rows: list[tuple[Any, ...]]) -> dict[str, str]:
+def _figures(rows: list[tuple[Any, ...]]) -> dict[str, Figure]:
     series = {
         f"{name}{what}": [(row[1], row[place]) for row in rows if row[0] == name]
         for name in UPDATES

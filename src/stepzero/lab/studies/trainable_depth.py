@@ -9,7 +9,7 @@ import torch
 
 from stepzero.lab.figure import lines
 from stepzero.lab.grid import Grid
-from stepzero.lab.study import Answer, Effort, Study, Table, Train, paragraphs
+from stepzero.lab.study import Answer, Effort, Study, Table, Train, paragraphs, rank_correlation
 from stepzero.measure.gain import activation_gain
 
 BIAS_VARIANCE = 0.05
@@ -68,7 +68,7 @@ def run(effort: Effort, train: Train) -> Answer:
         "task": "clusters", "width": WIDTH, "steps": STEPS[effort], "seeds": SEEDS[effort], "rates": list(RATES),
         "depths": list(DEPTHS[effort]), "learned": LEARNED, "bias": BIAS_VARIANCE, "networks": len(networks),
     }  # fmt: skip
-    facts = {"rank correlation": _spearman([row[1] for row in rows], [row[3] for row in rows]),
+    facts = {"rank correlation": rank_correlation([row[1] for row in rows], [row[3] for row in rows]),
              "peak": max(rows, key=lambda row: row[3])[0]}  # fmt: skip
     series = {
         name: [(float(row[0]), float(row[place])) for row in rows]
@@ -87,15 +87,6 @@ def _share(networks: Sequence[Mapping[str, Any]], depth: int) -> float:
         )
         for rate in RATES
     )
-
-
-def _spearman(xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Rank correlation, ties at their mean rank."""
-
-    def ranks(values: Sequence[float]) -> list[float]:
-        return [statistics.fmean([place for place, other in enumerate(sorted(values)) if other == v]) for v in values]
-
-    return statistics.correlation(ranks(xs), ranks(ys))
 
 
 def page(answer: Answer) -> str:

@@ -5,17 +5,19 @@ from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Trace
 from stepzero.measure import sleepers
+from stepzero.measure.cancelled import cancelled
 from stepzero.measure.words import agree, listed
 
 
 @rule("SZ603", "redundant-parameter", tier=1, needs=("wake",))
-def redundant_parameter(trace: Trace, _: Limits) -> Verdict:
+def redundant_parameter(trace: Trace, limits: Limits) -> Verdict:
     """A parameter is used and changes nothing, by algebra.
 
     What it finds
     -------------
-    Trainable parameters with a zero gradient here and in the same network drawn by its laws, whose redrawing leaves
-    the output as it is: a bias in front of a norm that subtracts the mean, a key bias under a softmax.
+    Trainable parameters that are used and whose redrawing leaves the output as it is: a bias in front of a norm that
+    subtracts the mean, a key bias under a softmax. Either the graph says so and the terms of the gradient cancel, or
+    the gradient is zero here and in the same network drawn by its laws, and redrawing was seen to change nothing.
 
     Why it matters
     --------------
@@ -55,22 +57,24 @@ def redundant_parameter(trace: Trace, _: Limits) -> Verdict:
     ----------
     microsoft/unilm#510; huggingface/pytorch-image-models#357.
     """
-    names = sleepers.redundant(trace)
+    names = sleepers.redundant(trace) if trace.wake.ran else cancelled(trace, limits)
     if not names or trace.wake.output_is_constant:
         return
+    why = (
+        "the gradient is 0 whatever the weights, and so is the effect on the output"
+        if trace.wake.ran
+        else "the norm or softmax behind takes an offset off again, and what arrives there cancels to rounding"
+    )
     yield Finding(
         code="SZ603",
         name="redundant-parameter",
         severity="info",
         where=names,
-        message=(
-            f"{listed(names, 'parameter')} {agree(names, 'are')} used and {agree(names, 'change')} nothing: "
-            "the gradient is 0 whatever the weights, and so is the effect on the output"
-        ),
+        message=f"{listed(names, 'parameter')} {agree(names, 'are')} used and {agree(names, 'change')} nothing: {why}",
         value=0.0,
         limit=0.0,
         unit="gradient",
-        evidence="control",
+        evidence="control" if trace.wake.ran else "gradient",
         fix=Fix("drop it", names[0]),
         citation="microsoft/unilm#510",
     )

@@ -2,8 +2,9 @@
 
 from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
+from stepzero.core.provenance import Unwritten
 from stepzero.core.rule import NotJudged, Verdict, rule
-from stepzero.core.trace import Trace, Unwritten
+from stepzero.core.trace import Trace
 
 
 @rule("SZ102", "unwritten-memory", tier=1, needs=("poison",))

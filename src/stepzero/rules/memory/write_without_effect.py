@@ -60,10 +60,9 @@ def write_without_effect(trace: Trace, limits: Limits) -> Verdict:
     ----------
     jik876/hifi-gan#145; locuslab/TCN#1.
     """
-    if not any(module.source_line for module in trace.modules):
-        if any(_is_parametrised(trace)):
-            yield NotJudged("needs a factory: writes are recorded while the model is built")
-        return
+    is_built_here = bool(trace.lost_writes) or any(module.source_line for module in trace.modules)
+    if not is_built_here and any(_is_parametrised(trace)):
+        yield NotJudged("needs a factory: writes are recorded while the model is built")
     for lost in trace.lost_writes:
         times, raw = "once" if lost.count == 1 else f"{lost.count} times", " and ".join(lost.raw)
         yield Finding(

@@ -12,7 +12,12 @@ from stepzero.measure.segments import Segment, segments, stream_path
 from stepzero.measure.uses import before
 
 
-@rule("SZ302", "off-law-scale", tier=1, limits=("law_factor", "law_range", "law_trace", "law_min_layers"))
+@rule(
+    "SZ302",
+    "off-law-scale",
+    tier=1,
+    limits=("law_factor", "law_range", "law_short_range", "law_trace", "law_min_layers"),
+)
 def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
     """The weights of a plain stack are drawn larger or smaller than their law, and the factors multiply up.
 
@@ -36,9 +41,9 @@ def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
     When it is fine
     ---------------
     Layers in front of a norm, a softmax or a gate lose their scale there. A small head and a small residual branch
-    are careful starts, and fewer than four layers too small are repaired by the first steps unless next to nothing is
-    left of two of them. Constant factors in the forward pass (muP, NTK), periodic activations, identity and sparse
-    draws follow laws of their own. Frozen weights are not judged.
+    are careful starts, and fewer than four layers too small are repaired by the first steps, unless their product is
+    below 1/1000 or next to nothing is left of two of them. Constant factors in the forward pass (muP, NTK), periodic
+    activations, identity and sparse draws follow laws of their own. Frozen weights are not judged.
 
     Bad
     ---
@@ -79,9 +84,8 @@ def off_law_scale(trace: Trace, limits: Limits) -> Verdict:
         found = ratios(graph, segment, facts)
         total = sum(math.log(ratio.value) for ratio in found)
         off = [ratio for ratio in found if ratio.is_beyond(limits.law_factor) and (ratio.value > 1) == (total > 0)]
-        is_loud = abs(total) > math.log(limits.law_range) and (
-            total > 0 or _can_fade(segment, found, limits) or _is_lost(found, limits)
-        )
+        is_felt = total > 0 or _can_fade(segment, found, total, limits) or _is_lost(found, limits)
+        is_loud = abs(total) > math.log(limits.law_range) and is_felt
         if off and (is_loud or _is_plain(segment, limits)):
             loud.update(segment.parameters if is_loud else ())
             yield _finding(off, total, len(found), limits, is_loud=is_loud)
@@ -97,9 +101,10 @@ def _of_stream(found: tuple[Ratio, ...], limits: Limits) -> Verdict:
         yield _finding(off, total, len(found), limits, is_loud=True)
 
 
-def _can_fade(segment: Segment, found: tuple[Ratio, ...], limits: Limits) -> bool:
+def _can_fade(segment: Segment, found: tuple[Ratio, ...], total: float, limits: Limits) -> bool:
     """Whether a small scale is felt: over several layers, and not at the end of a branch that starts as no change."""
-    return len(found) >= limits.law_min_layers and segment.operations[-1].consumer != "residual"
+    is_long = len(found) >= limits.law_min_layers or (len(found) > 1 and total < -math.log(limits.law_short_range))
+    return is_long and segment.operations[-1].consumer != "residual"
 
 
 def _is_lost(found: tuple[Ratio, ...], limits: Limits) -> bool:

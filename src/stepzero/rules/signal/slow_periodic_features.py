@@ -10,21 +10,23 @@ from stepzero.measure.homogeneous import input_of
 from stepzero.measure.uses import before, weight_use
 
 _PERIODIC = frozenset(["sin", "cos"])
+_LIMITS = ("periodic_inputs", "periodic_phase", "periodic_aliasing", "periodic_min_rows")
 
 
-@rule("SZ320", "slow-periodic-features", tier=2, limits=("periodic_inputs", "periodic_phase", "periodic_min_rows"))
+@rule("SZ320", "slow-periodic-features", tier=2, limits=_LIMITS)
 def slow_periodic_features(trace: Trace, limits: Limits) -> Verdict:
-    """A periodic first layer turns so slowly that no unit sees half a period of the data.
+    """A periodic first layer turns so slowly that no unit sees half a period of the data, or so fast that all is noise.
 
     What it finds
     -------------
     A first layer on at most four numbers with a sine or cosine behind it, and the standard deviation of the phase
-    over the data, taken over all units: reported below pi / 2.
+    over the data, taken over all units: reported below pi / 2, and above 20 pi.
 
     Why it matters
     --------------
     A sine of a small angle is a line. The first layer sets which frequencies the network can represent at the start;
-    hidden layers have a smaller draw on purpose, and with it in the first layer fine detail never appears.
+    hidden layers have a smaller draw on purpose, and with it in the first layer fine detail never appears. Units that
+    pass through tens of periods say something unrelated of neighbouring points: what is learnt of one helps no other.
 
     When it is fine
     ---------------
@@ -85,7 +87,7 @@ def slow_periodic_features(trace: Trace, limits: Limits) -> Verdict:
         if use is None or use.parameter in frozen or not _is_first(trace, layer, use, limits):
             continue
         phase = _phase(trace, layer, limits)
-        if phase is not None and phase < limits.periodic_phase:
+        if phase is not None and not limits.periodic_phase <= phase <= limits.periodic_aliasing:
             yield _finding(layer, use, phase, limits)
 
 
@@ -105,17 +107,19 @@ def _phase(trace: Trace, layer: Operation, limits: Limits) -> float | None:
 
 
 def _finding(layer: Operation, use: ParameterUse, phase: float, limits: Limits) -> Finding:
+    is_slow = phase < limits.periodic_phase
+    limit = limits.periodic_phase if is_slow else limits.periodic_aliasing
+    what = "half a period needs {:.3g}: its units are lines" if is_slow else "more than {:.3g} is noise between points"
     return Finding(
         code="SZ320",
         name="slow-periodic-features",
         severity="warning",
         where=(use.parameter,),
         message=(
-            f"the phase of {layer.consumer} has standard deviation {phase:.3g} over the data, and half a period needs "
-            f"{limits.periodic_phase:.3g}: its units are lines"
+            f"the phase of {layer.consumer} has standard deviation {phase:.3g} over the data, and {what.format(limit)}"
         ),
         value=phase,
-        limit=limits.periodic_phase,
+        limit=limit,
         unit="radians",
         evidence="value",
         cause="wrong-gain",

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,14 @@ from torch import Tensor, nn
 
 import stepzero
 from stepzero import api, rules
+from stepzero.api import checking
 from stepzero.core.errors import ConfigError
 from stepzero.core.finding import Finding
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Report
 from stepzero.core.rule import NotJudged, Rule, rule
 from stepzero.core.trace import Trace
+from stepzero.probe import further
 from tests.probe import planting, sleeping
 from tests.probe.observing import seeded
 
@@ -170,7 +173,10 @@ def test_a_finding_carries_the_line_that_made_its_module() -> None:
     start = factory.__code__.co_firstlineno
     report = api.check(factory, select=["SZ901"])
     lines = {said.where[0]: said.source_line for said in report.findings}
-    assert lines == {"0.weight": f"tests/test_api.py:{start + 1}", "2.weight": f"tests/test_api.py:{start + 2}"}
+    assert lines == {
+        "0.weight": f"tests/api/test_checking.py:{start + 1}",
+        "2.weight": f"tests/api/test_checking.py:{start + 2}",
+    }
     assert {said.source_line for said in api.check(model(), X, select=["SZ901"]).findings} == {None}
 
 
@@ -184,7 +190,10 @@ def test_a_finding_about_a_parameter_that_was_replaced_carries_the_line_that_did
     start = factory.__code__.co_firstlineno
     report = api.check(factory, select=["SZ901"])
     lines = {said.where[0]: said.source_line for said in report.findings}
-    assert lines == {"0.weight": f"tests/test_api.py:{start + 1}", "2.weight": f"tests/test_api.py:{start + 2}"}
+    assert lines == {
+        "0.weight": f"tests/api/test_checking.py:{start + 1}",
+        "2.weight": f"tests/api/test_checking.py:{start + 2}",
+    }
 
 
 def test_coverage_counts_what_was_seen() -> None:
@@ -292,7 +301,7 @@ def test_a_crash_among_idioms_makes_the_check_incomplete_and_no_worse(monkeypatc
     def crash(*_: Any) -> Any:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(api.idioms, "accepted", crash)
+    monkeypatch.setattr(checking.idioms, "accepted", crash)
     report = api.check(model(), X)
     assert [(item.what, item.why) for item in report.coverage.incomplete] == [("idioms", "crashed: RuntimeError: boom")]
 
@@ -304,7 +313,8 @@ def test_a_report_is_the_same_twice() -> None:
 
 
 def test_a_crashed_probe_makes_the_report_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api, "symmetry", lambda *_: 1 / 0)
+    crashing = replace(further.PROBES["symmetry"], run=lambda *_: 1 / 0)
+    monkeypatch.setitem(further.PROBES, "symmetry", crashing)
     layer = nn.Linear(8, 8)
     nn.init.constant_(layer.weight, 0.1)
     report = api.check(nn.Sequential(nn.Linear(8, 8), nn.Tanh(), layer), torch.ones(4, 8))

@@ -1,0 +1,110 @@
+"""Does the first pass give a reason to draw the model by law for comparison? That costs several training steps.
+
+One function a kind of oddity; each is looser than the rule that asks, which compares with the draws.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+
+from stepzero.core.trace import Operation, Signal, Trace
+from stepzero.measure.activations import offset_share
+from stepzero.measure.routing import routers
+from stepzero.measure.signal import projector
+from stepzero.measure.suspicion import tensor_of
+from stepzero.measure.uses import before, weight_use
+
+_FLATTENED, _FULL = 2.8, 3.0
+"""Directions that four projections show of a response: up to 2.7 of three, 3.2 and more of a dozen."""
+_LOST = 0.65
+"""Of these directions, from what a layer reads to its responses: four projections stray by half of one."""
+_FEWEST = 16
+"""Units and positions below which few directions are what there is."""
+_ENTRIES, _HALF = 8, 0.5
+"""Batch entries that a spread needs; share of units that are most of them."""
+_ONE_CLASS, _SURE = 0.9, 4.0
+"""Share of the samples that one class wins; probability of the likeliest class, of that of a blind guess."""
+
+
+def of_oddity(trace: Trace) -> str:
+    """Why the model may behave unlike others of its shape; empty when nothing is odd."""
+    if not trace.has_backward:
+        return ""
+    return _of_few_directions(trace) or _of_one_winner(trace) or _of_offset(trace) or _of_router(trace)
+
+
+def _of_few_directions(trace: Trace) -> str:
+    """Some layer's responses lie in few directions, and what it reads does not."""
+    for operation in trace.weighted():
+        use, source = weight_use(operation), before(trace, operation)
+        directions = directions_of(operation)
+        if use is None or directions is None or source is None or directions >= _FLATTENED:
+            continue
+        if (directions_of(source) or 0.0) > max(_FULL, directions + _LOST):
+            return f"responses of {use.parameter} lie in few directions"
+    return ""
+
+
+def directions_of(operation: Operation) -> float | None:
+    """Entropy rank, 1 to 4, of what four random projections keep of the centred responses; None where few exist."""
+    signal = operation.forward
+    if signal is None or signal.nonfinite:
+        return None
+    if min(signal.units, signal.rows) < _FEWEST or not signal.projections:
+        return None
+    prints_KU = _centred(signal)
+    values = torch.linalg.eigvalsh(prints_KU @ prints_KU.T).clamp_min(0)
+    total = float(values.sum())
+    if total == 0.0:
+        return 0.0
+    return float(torch.exp(torch.special.entr(values / total).sum()))
+
+
+def _centred(signal: Signal) -> Tensor:
+    """[K, U] fingerprints less what the mean responses add to them."""
+    prints_KU = tensor_of(signal.fingerprint).view(-1, signal.units)
+    sums = projector(signal.rows, torch.device("cpu"), torch.float64)[1:].sum(1, keepdim=True)
+    return prints_KU - sums * tensor_of(signal.unit_mean)
+
+
+def _of_offset(trace: Trace) -> str:
+    """Most units in front of some activation hardly vary beside their mean."""
+    for operation in trace.weighted():
+        use, signal = weight_use(operation), operation.forward
+        reader = trace.operations[operation.consumer_index] if operation.consumer_index is not None else None
+        if use is None or signal is None or signal.samples < _ENTRIES or reader is None or reader.kind != "activation":
+            continue
+        if offset_share(signal) > _HALF:
+            return f"most units of {use.parameter} hardly vary beside their mean"
+    return ""
+
+
+def _of_router(trace: Trace) -> str:
+    """One expert's logit lies above the others' at nearly all positions, as far as means and deviations tell."""
+    for router in routers(trace):
+        signal, use = router.forward, weight_use(router)
+        if signal is None or use is None or signal.units < 2:
+            continue
+        mean, square = signal.unit_mean.unpack(), signal.unit_square.unpack()
+        best = max(range(signal.units), key=mean.__getitem__)
+        spread = [math.sqrt(max(0.0, s - m * m)) for m, s in zip(mean, square, strict=True)]
+        ahead = (
+            mean[best] - mean[each] > math.hypot(spread[best], spread[each])
+            for each in range(signal.units)
+            if each != best
+        )
+        if all(ahead):
+            return f"one unit of the router {use.parameter} is ahead of all others"
+    return ""
+
+
+def _of_one_winner(trace: Trace) -> str:
+    """Nearly every sample is put into one class, and surely."""
+    loss = next((each for each in reversed(trace.operations) if each.kind == "loss"), None)
+    share, sure, classes = (
+        loss.attributes.get(key) if loss is not None else None for key in ("top_share", "confidence", "num_classes")
+    )
+    if not isinstance(share, float) or not isinstance(sure, float) or not isinstance(classes, int):
+        return ""
+    return f"one class wins {share:.0%} of the samples" if share > _ONE_CLASS and sure * classes > _SURE else ""

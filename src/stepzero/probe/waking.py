@@ -1,0 +1,81 @@
+"""Does one virtual step wake all that sleeps? So it is behind one zero: a head, a branch, an adapter.
+
+Asked first, on the true batch, because it is the commonest case and the answer costs one pass.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from stepzero.probe import steps
+from stepzero.probe.replica import Gradients, Look, Replica, Sizes
+
+
+class Copy(Protocol):
+    """What is asked of the copy; see `stepzero.probe.sleepers.Sleepers`."""
+
+    replica: Replica
+    tables: frozenset[str]
+    same: float
+
+    def look(self, batch: int, doubted: frozenset[str] | None = None) -> Look:
+        """Forward and backward."""
+
+    def noise(self, like: Tensor) -> Tensor:
+        """Standard normal numbers."""
+
+    def change(self, values: dict[str, Tensor], batches: tuple[int, ...] = (0, 1)) -> float:
+        """Relative change of the output with other values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """All that slept is awake, or is an offset that changes nothing."""
+
+    sizes: Sizes
+    """After the step; zero for slices of such offsets."""
+    rounding: frozenset[str]
+    """Parameters with such slices."""
+    change: float
+    """Relative change of the output when they are redrawn: no more than rounding."""
+
+
+def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | None:
+    """Step once along ``gradients`` and look again; None where a slice still sleeps. The copy is left at the start."""
+    asleep = {name: each == 0 for name, each in sizes.items() if each is not None and name not in copy.tables}
+    asleep = {name: which for name, which in asleep.items() if bool(which.any())}
+    steps.along(copy.replica, steps.moving(sizes, gradients))
+    later = copy.look(0, frozenset(asleep)).sizes
+    copy.replica.reset()
+    found, rounding = dict(later), dict[str, Tensor]()
+    for name, which in asleep.items():
+        now = later[name]
+        if now is None:
+            return None
+        if _is_rounding(copy, name, now[which]):
+            rounding[name] = which & (now <= 0)
+            found[name] = now.clamp(min=0)
+        elif bool((now[which] == 0).any()):
+            return None
+        else:  # a faint slice among others that woke is reached as they are
+            found[name] = now.abs()
+    change = copy.change(_redrawn(copy, rounding), (0,)) if rounding else 0.0
+    return Woken(found, frozenset(rounding), change) if change <= copy.same else None
+
+
+def _is_rounding(copy: Copy, name: str, now: Tensor) -> bool:
+    """Whether rounding is all that arrives at all slices of a parameter, or at some of a vector of packed biases."""
+    is_vector = copy.replica.start_of(name).dim() < 2
+    return bool((now < 0).any()) and (is_vector or not bool((now > 0).any()))
+
+
+def _redrawn(copy: Copy, slices: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Values with these slices moved by normal numbers."""
+    values = {}
+    for name, which in slices.items():
+        start = copy.replica.start_of(name)
+        at = which.to(start.device).view(-1, *[1] * (start.dim() - 1)) if start.dim() else which.to(start.device)[0]
+        values[name] = torch.where(at, start + copy.noise(start), start)
+    return values
