@@ -16,6 +16,7 @@ TINY = 1e-6
 
 UNIT_HEAD = "the head is tied to embeddings of unit variance: logits of std sqrt(width), a loss far above ln V"
 LIVE_PADDING = "the class that draws all embeddings leaves the padding row random, and no gradient ever moves it"
+MIXED_BANK = "both factors are mixed from one random bank of vectors: the adapted model does not start as the base"
 INDEXER = "only the indices that the indexer picks are used: it learns from a loss of its own, which the class lacks"
 
 BY_MODEL: dict[str, Arguments] = {
@@ -24,6 +25,7 @@ BY_MODEL: dict[str, Arguments] = {
     "modernvbert": {"SZ606": LIVE_PADDING},
     "mt5": {"SZ501": UNIT_HEAD},
     "deepseek_v32": {"SZ405": INDEXER},
+    "VBLoRA": {"SZ702": MIXED_BANK},
 }
 
 

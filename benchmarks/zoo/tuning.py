@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from benchmarks.zoo import inputs, text
+from benchmarks.zoo import argued, inputs, text
 from benchmarks.zoo.entry import Built, Entry
 
 
@@ -33,7 +33,8 @@ def peft_models() -> list[Entry]:
     """One entry an adapter and start."""
 
     def make(name: str, kind: str, **keys: Any) -> Entry:
-        return Entry("peft", "adapter", name, Adapted(kind, keys), is_light=True, seconds=0.05)
+        argument = argued.BY_MODEL.get(name, {})
+        return Entry("peft", "adapter", name, Adapted(kind, keys), argued=argument, is_light=True, seconds=0.05)
 
     to: dict[str, Any] = {"target_modules": ["q_proj", "v_proj"]}
     return [
