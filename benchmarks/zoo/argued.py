@@ -16,10 +16,19 @@ TINY = 1e-6
 
 UNIT_HEAD = "the head is tied to embeddings of unit variance: logits of std sqrt(width), a loss far above ln V"
 LIVE_PADDING = "the class that draws all embeddings leaves the padding row random, and no gradient ever moves it"
+TWO_ZERO_TOKENS = "class and distillation token are both zero, as are their positions, and the head reads their mean"
+SHORT_MEMORY = "the bias of the time step is 0, a step of 0.69, where the paper draws 0.001 to 0.1 (Gu & Dao 2023)"
+LOST_DRAW = "the class draws a weight that weight norm computes anew from two others in every pass"
+CLONES = "torch's own page advises to draw the layers of nn.TransformerEncoder anew: they are copies of one"
 MIXED_BANK = "both factors are mixed from one random bank of vectors: the adapted model does not start as the base"
 INDEXER = "only the indices that the indexer picks are used: it learns from a loss of its own, which the class lacks"
 
 BY_MODEL: dict[str, Arguments] = {
+    "ast": {"SZ212": TWO_ZERO_TOKENS},
+    "cloned-encoder": {"SZ209": CLONES},
+    "hubert": {"SZ108": LOST_DRAW},
+    "jamba": {"SZ318": SHORT_MEMORY},
+    "wav2vec2": {"SZ108": LOST_DRAW},
     "cpmant": {"SZ501": UNIT_HEAD},
     "funnel": {"SZ501": UNIT_HEAD},
     "modernvbert": {"SZ606": LIVE_PADDING},

@@ -1,9 +1,11 @@
 """The zoo: every entry, in one order, by name."""
 
 import difflib
+from dataclasses import replace
 from functools import cache
 
 from benchmarks.zoo import diffusion, kinds, listed, odd, pictures, senses, text, tuning
+from benchmarks.zoo.argued import BY_MODEL
 from benchmarks.zoo.entry import Entry
 
 
@@ -28,7 +30,9 @@ def entries() -> dict[str, Entry]:
     )
     named: dict[str, Entry] = {}
     for entry in (entry for group in groups for entry in group):
-        named.setdefault(entry.key, entry)  # built by hand and looked at twice counts more than built by a rule
+        argument = BY_MODEL.get(entry.name.removesuffix("-wide"), {})
+        argued = replace(entry, argued={**entry.argued, **argument})
+        named.setdefault(entry.key, argued)  # built by hand and looked at twice counts more than built by a rule
     return named
 
 
