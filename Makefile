@@ -92,5 +92,5 @@ $(VENV)/.stamp-lint: $(VENV)/.stamp-created $(PINS)
 
 $(BENCH_VENV)/.stamp-bench: $(BENCH_VENV)/.stamp-created $(PINS)
 	$(BENCH_BIN)/python $(PIP_INSTALL) -e '.[demo,bench]'
-	$(BENCH_BIN)/python $(PIP_INSTALL) --no-deps torchvision timm
+	$(BENCH_BIN)/python $(PIP_INSTALL) --no-deps torchvision timm diffusers peft accelerate importlib_metadata zipp psutil requests urllib3 charset-normalizer certifi idna
 	@touch $@

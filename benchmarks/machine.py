@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "torchvision", "timm", "transformers", "torchlens", "lsuv", "scikit-learn", "numpy")
+PACKAGES = (
+    "torch", "torchvision", "timm", "transformers", "diffusers", "peft", "torchlens", "lsuv", "scikit-learn", "numpy",
+)  # fmt: skip
 
 
 def describe() -> dict[str, Any]:

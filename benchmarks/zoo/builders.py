@@ -1,9 +1,11 @@
 """The zoo: every entry, in one order, by name."""
 
 import difflib
+from dataclasses import replace
 from functools import cache
 
-from benchmarks.zoo import odd, pictures, senses, text
+from benchmarks.zoo import diffusion, kinds, listed, odd, pictures, senses, text, tuning
+from benchmarks.zoo.argued import BY_MODEL
 from benchmarks.zoo.entry import Entry
 
 
@@ -20,10 +22,17 @@ def entries() -> dict[str, Entry]:
         pictures.torchvision_models(),
         pictures.timm_models(),
         odd.odd_ones(),
+        diffusion.diffusers_models(),
+        tuning.peft_models(),
+        kinds.kinds(),
+        listed.listed_models("timm"),
+        listed.listed_models("torchvision"),
     )
-    listed = [entry for group in groups for entry in group]
-    named = {entry.key: entry for entry in listed}
-    assert len(named) == len(listed), "two entries of the zoo share a name"
+    named: dict[str, Entry] = {}
+    for entry in (entry for group in groups for entry in group):
+        argument = BY_MODEL.get(entry.name.removesuffix("-wide"), {})
+        argued = replace(entry, argued={**entry.argued, **argument})
+        named.setdefault(entry.key, argued)  # built by hand and looked at twice counts more than built by a rule
     return named
 
 

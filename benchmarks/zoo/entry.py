@@ -44,13 +44,17 @@ class Entry:
     """
 
     source: str
-    """transformers | timm | torchvision."""
+    """transformers | timm | torchvision | diffusers | peft | torch."""
     family: str
     name: str
     make: Callable[[torch.Generator], Built] = field(repr=False)
     is_short: bool = False
     """Cheap enough for every test run."""
     argued: dict[str, str] = field(default_factory=dict)
+    is_light: bool = False
+    """One check from an instance, and no second measurement: for the many that are built by a rule."""
+    seconds: float = 0.5
+    """Processor seconds of one step, about: the cheapest come first."""
 
     @property
     def key(self) -> str:

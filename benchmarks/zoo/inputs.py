@@ -90,9 +90,14 @@ def image_text_pairs(generator: torch.Generator) -> dict[str, Any]:
     }
 
 
-def image_in_text(generator: torch.Generator) -> dict[str, Any]:
+def image_in_text_merged(generator: torch.Generator) -> dict[str, Any]:
+    """As `image_in_text`, for models that merge two by two patches into one token."""
+    return image_in_text(generator, tokens=4)
+
+
+def image_in_text(generator: torch.Generator, *, tokens: int = 16) -> dict[str, Any]:
     """A sentence that starts with 16 image tokens (id 3), and the image they stand for."""
-    ids = torch.cat([torch.full((BATCH, 16), 3), token_ids(generator)], dim=1)
+    ids = torch.cat([torch.full((BATCH, tokens), 3), token_ids(generator)], dim=1)
     return {
         "input_ids": ids,
         "attention_mask": torch.ones_like(ids),
@@ -114,3 +119,60 @@ def series_forecast(generator: torch.Generator) -> dict[str, Any]:
     """Three channels of a random walk: 64 past values, 16 to foretell."""
     walk = torch.randn(BATCH, 80, 3, generator=generator).cumsum(dim=1)
     return {"past_values": walk[:, :64], "future_values": walk[:, 64:]}
+
+
+def video_classes(generator: torch.Generator, *, frames: int = 8) -> dict[str, Any]:
+    """Standardised clips [B, frames, 3, 64, 64] and class labels."""
+    return {
+        "pixel_values": torch.randn(2, frames, 3, IMAGE, IMAGE, generator=generator),
+        "pixel_values_videos": torch.randn(2, frames, 3, IMAGE, IMAGE, generator=generator),
+        "labels": torch.randint(0, CLASSES, (2,), generator=generator),
+    }
+
+
+def sentence_classes(generator: torch.Generator) -> dict[str, Any]:
+    """Sentences and class labels."""
+    ids = token_ids(generator)
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "labels": torch.randint(0, CLASSES, (BATCH,), generator=generator),
+    }
+
+
+def spectrogram_ctc(generator: torch.Generator) -> dict[str, Any]:
+    """Log-mel frames [B, 128, 80] and a transcript shorter than what is left after subsampling by eight."""
+    return {
+        "input_features": torch.randn(BATCH, 128, 80, generator=generator),
+        "attention_mask": torch.ones(BATCH, 128, dtype=torch.long),
+        "labels": torch.randint(1, 32, (BATCH, 6), generator=generator),
+    }
+
+
+def sound_to_text(generator: torch.Generator) -> dict[str, Any]:
+    """One second of 16 kHz sound and a transcript."""
+    return {
+        "input_values": torch.randn(BATCH, 16000, generator=generator),
+        "labels": token_ids(generator, tokens=12),
+    }
+
+
+def sound_classes(generator: torch.Generator) -> dict[str, Any]:
+    """Half a second of 16 kHz sound and class labels."""
+    return {
+        "input_values": torch.randn(BATCH, 8000, generator=generator),
+        "labels": torch.randint(0, CLASSES, (BATCH,), generator=generator),
+    }
+
+
+def anything(generator: torch.Generator) -> dict[str, Any]:
+    """For a model without a head: whatever it takes of words, images, sound or log-mel features."""
+    ids = token_ids(generator)
+    return {
+        "input_ids": ids,
+        "attention_mask": torch.ones_like(ids),
+        "decoder_input_ids": token_ids(generator, tokens=12),
+        "pixel_values": torch.randn(BATCH, 3, IMAGE, IMAGE, generator=generator),
+        "input_values": torch.randn(BATCH, 8000, generator=generator),
+        "input_features": torch.randn(BATCH, 80, 64, generator=generator),
+    }

@@ -1,26 +1,26 @@
 """Check one entry of the zoo and judge the check.
 
-No crash, nothing changed, no error-level finding, the same report twice, the same from a factory, and numbers that a
-second measurement confirms.
+No crash, nothing changed, no error-level finding; for the entries built by hand also the same report twice, the same
+from a factory, and numbers that a second measurement confirms.
 """
 
-import resource
 import statistics
-import time
 import traceback
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from benchmarks.zoo import argued
 from benchmarks.zoo.entry import Entry, plain_step, seed_everything
+from benchmarks.zoo.meter import metered
 from benchmarks.zoo.snapshot import take
 from benchmarks.zoo.truth import disagreements
 
-STEPS = 3
+STEPS = 2
 MAX_LINES = 20
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +34,13 @@ class Said:
     where: list[str]
     message: str
     root: str | None
-    is_argued: bool
+    argument: str = ""
+    """Why the finding is right, when the entry says so."""
+
+    @property
+    def is_argued(self) -> bool:
+        """Whether somebody said why it is right."""
+        return bool(self.argument)
 
 
 @dataclass
@@ -54,6 +60,10 @@ class Verdict:
     key: str
     family: str
     parameters: int = 0
+    unbuilt: str = ""
+    """Why the model itself does not build or run: no verdict on the check."""
+    late: str = ""
+    """Set when the time of the entry ran out."""
     crash: str = ""
     changed: list[str] = field(default_factory=list)
     findings: list[Said] = field(default_factory=list)
@@ -67,10 +77,14 @@ class Verdict:
     weighted: str = ""
     """Weighted operations checked / found."""
     check_seconds: float = 0.0
-    """The second check: the first also pays imports."""
+    """Processor time of the last check from an instance."""
     step_seconds: float = 0.0
-    peak_mib: float = 0.0
-    """Peak resident memory of the process that did all of it."""
+    passes: int = 0
+    """Forward passes of the model, and of copies of it, in that check."""
+    check_mib: float = 0.0
+    """Memory that check added at its peak."""
+    step_mib: float = 0.0
+    """Memory a plain step added at its peak."""
 
     @property
     def ratio(self) -> float:
@@ -85,7 +99,7 @@ class Verdict:
     @property
     def is_ok(self) -> bool:
         """Whether the run may stay green."""
-        is_quiet = not (self.crash or self.changed or self.false_alarms or self.incomplete or self.wrong)
+        is_quiet = not (self.late or self.crash or self.changed or self.false_alarms or self.incomplete or self.wrong)
         return is_quiet and self.is_repeatable
 
     def count(self, severity: str) -> int:
@@ -94,21 +108,37 @@ class Verdict:
 
 
 def judge(entry: Entry, *, seed: int = 0) -> Verdict:
-    """Build ``entry``, check it twice under the eyes of a snapshot, then time the plain step."""
+    """Build ``entry``, check it under the eyes of a snapshot, then measure plain steps."""
     verdict = Verdict(entry.key, entry.family)
     try:
         model, batch, loss = entry.build(seed)
+        entry = replace(entry, argued={**entry.argued, **argued.by_config(model)})
         verdict.parameters = sum(parameter.numel() for parameter in model.parameters())
         leave_traces(model)
-        reports = [_check(verdict, model, batch, loss) for _ in range(2)]
-        _read(verdict, entry, reports)
-        _confirm(verdict, model, batch, loss)
-        verdict.step_seconds = _time_steps(model, batch, loss)
-        _check_factory(verdict, entry, seed)
     except Exception as error:  # noqa: BLE001  whatever it is, it goes into the verdict
+        verdict.unbuilt = told(error)
+        return verdict
+    try:
+        _look(verdict, entry, model, batch, loss)
+    except Exception as error:  # noqa: BLE001
         verdict.crash = told(error)
-    verdict.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    try:
+        _measure_steps(verdict, model, batch, loss)
+        if not (entry.is_light or verdict.crash):
+            _check_factory(verdict, entry, seed)
+    except Exception as error:  # noqa: BLE001
+        if verdict.step_seconds:
+            verdict.crash = verdict.crash or told(error)
+        else:
+            verdict.unbuilt, verdict.crash = told(error), ""
     return verdict
+
+
+def _look(verdict: Verdict, entry: Entry, model: nn.Module, batch: Any, loss: Any) -> None:
+    reports = [_check(verdict, model, batch, loss) for _ in range(1 if entry.is_light else 2)]
+    _read(verdict, entry, reports)
+    if not entry.is_light:
+        _confirm(verdict, model, batch, loss)
 
 
 def told(error: Exception) -> str:
@@ -139,16 +169,16 @@ def _check(verdict: Verdict, model: nn.Module, batch: Any, loss: Any) -> Any:
     from stepzero.api import check
 
     before = take(model, batch)
-    start = time.perf_counter()
     try:
-        return check(model, batch, loss)
+        with metered(model) as cost:
+            return check(model, batch, loss)
     finally:  # also when it raises: the model must be untouched then too
-        verdict.check_seconds = time.perf_counter() - start
+        verdict.check_seconds, verdict.passes, verdict.check_mib = cost.seconds, cost.passes, cost.mib
         verdict.changed += before.differences(model, batch)[:MAX_LINES]
 
 
 def _read(verdict: Verdict, entry: Entry, reports: list[Any]) -> None:
-    first, second = reports
+    first, second = reports[0], reports[-1]
     verdict.is_repeatable = first.findings == second.findings and first.layers == second.layers
     coverage = second.coverage
     verdict.weighted = f"{coverage.weighted_checked}/{coverage.weighted_total}"
@@ -175,7 +205,7 @@ def _cut(entry: Entry) -> Callable[[Any], Said]:
         where=list(finding.where[:4]),
         message=finding.message,
         root=finding.root,
-        is_argued=finding.code in entry.argued,
+        argument=entry.argued.get(finding.code, ""),
     )
 
 
@@ -200,11 +230,12 @@ def _check_factory(verdict: Verdict, entry: Entry, seed: int) -> None:
     ]
 
 
-def _time_steps(model: nn.Module, batch: Any, loss: Any) -> float:
+def _measure_steps(verdict: Verdict, model: nn.Module, batch: Any, loss: Any) -> None:
     seed_everything(0)
-    seconds = []
+    costs = []
     for _ in range(STEPS + 1):
-        start = time.perf_counter()
-        plain_step(model, batch, loss)
-        seconds.append(time.perf_counter() - start)
-    return statistics.median(seconds[1:])
+        with metered(model) as cost:
+            plain_step(model, batch, loss)
+        costs.append(cost)
+    verdict.step_seconds = statistics.median(cost.seconds for cost in costs[1:])
+    verdict.step_mib = max(cost.mib for cost in costs)

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.zoo import inputs
+from benchmarks.zoo import argued, inputs
 from benchmarks.zoo.entry import Built, Entry
 from benchmarks.zoo.schemas import define_torchvision_schemas
 
@@ -25,8 +25,6 @@ BART = {
 T5 = {"d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4, "vocab_size": 512}
 GPT2 = {"n_layer": 2, "vocab_size": 512, "bos_token_id": 1, "eos_token_id": 2}
 WIDE = {"num_hidden_layers": 2, "vocab_size": 512}
-
-UNIT_EMBEDDING_HEAD = "the head is tied to N(0, 1) embeddings: logits of std sqrt(width), a loss far above ln V"
 
 
 @dataclass(frozen=True)
@@ -57,10 +55,10 @@ def published(
     keys: dict[str, Any],
     *,
     is_short: bool = False,
-    argued: dict[str, str] | None = None,
+    argument: dict[str, str] | None = None,
 ) -> Entry:
     """Make an entry from a spec."""
-    return Entry("transformers", family, name, Recipe(config, model, batch, keys), is_short, argued or {})
+    return Entry("transformers", family, name, Recipe(config, model, batch, keys), is_short, argument or {})
 
 
 def decoders() -> list[Entry]:
@@ -118,7 +116,7 @@ def encoders() -> list[Entry]:
              {"hidden_size": 64, "num_hidden_layers": 2, "intermediate_size": 128, "vocab_size": 512}),
         make("encoder", "funnel", "FunnelConfig", "FunnelForMaskedLM", mlm,
              {"block_sizes": [1, 1], "d_model": 64, "n_head": 4, "d_head": 16, "d_inner": 128, "vocab_size": 512},
-             argued={"SZ501": UNIT_EMBEDDING_HEAD}),
+             argument=argued.BY_MODEL["funnel"]),
         make("permutation", "xlnet", "XLNetConfig", "XLNetLMHeadModel", inputs.causal,
              {"d_model": 64, "n_layer": 2, "n_head": 4, "d_inner": 128, "vocab_size": 512}),
     ]  # fmt: skip
@@ -132,7 +130,7 @@ def encoder_decoders() -> list[Entry]:
              {**T5, "decoder_start_token_id": 0}, is_short=True),
         make("encoder-decoder", "bart", "BartConfig", "BartForConditionalGeneration", s2s, BART),
         make("encoder-decoder", "mt5", "MT5Config", "MT5ForConditionalGeneration", s2s,
-             {**T5, "decoder_start_token_id": 0}, argued={"SZ501": UNIT_EMBEDDING_HEAD}),
+             {**T5, "decoder_start_token_id": 0}, argument=argued.BY_MODEL["mt5"]),
         make("mixture", "switch", "SwitchTransformersConfig", "SwitchTransformersForConditionalGeneration", s2s,
              {**T5, "num_experts": 4, "decoder_start_token_id": 0, "num_sparse_encoder_layers": 1,
               "num_sparse_decoder_layers": 1}),

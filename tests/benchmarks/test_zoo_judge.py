@@ -1,6 +1,6 @@
 """What the zoo's table keeps of a report."""
 
-from benchmarks.zoo import run
+from benchmarks.zoo import results
 from benchmarks.zoo.judge import Idiom, Verdict, idioms
 from stepzero.core.outcome import Accepted
 
@@ -16,11 +16,10 @@ def test_idioms_are_counted_by_kind_in_order():
     assert idioms([]) == []
 
 
-def test_each_model_with_idioms_has_a_line_in_the_summary_and_an_entry_in_the_file(capsys):
+def test_each_model_with_idioms_has_a_line_in_the_summary_and_an_entry_in_the_file():
     verdicts = [Verdict("a/b", "decoder", accepted=idioms([*BRANCHES, TIE])), Verdict("c/d", "decoder")]
-    run._summary(verdicts)
-    lines = capsys.readouterr().out.splitlines()
+    lines = results.summary(verdicts).splitlines()
     assert [line for line in lines if "accepted" in line] == ["  a/b: accepted identity branch x 3, tied weights x 1"]
-    rows = {row["key"]: row["accepted"] for row in run._document(verdicts, 0)["models"]}
-    assert [entry["count"] for entry in rows["a/b"]] == [3, 1]
-    assert rows["c/d"] == []
+    rows = {verdict.key: results.row(verdict) for verdict in verdicts}
+    assert rows["a/b"]["accepted"] == {"identity branch": 3, "tied weights": 1}
+    assert "accepted" not in rows["c/d"]

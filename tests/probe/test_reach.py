@@ -23,6 +23,7 @@ class Reader(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.words, self.image, self.spare = nn.Linear(4, 4), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.scale = nn.Parameter(torch.ones(4))
         self.newline = nn.Parameter(torch.zeros(4))
         self.tasks = nn.ModuleDict({"a": nn.Linear(4, 2), "b": nn.Linear(4, 2)})
         self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(2))
@@ -37,6 +38,9 @@ class Reader(nn.Module):
         if image is not None:
             hidden = hidden + self.look(image)
         return self.tasks[task](hidden)
+
+    def restored(self, latent: Tensor) -> Tensor:
+        return latent * self.scale
 
     def look(self, image: Tensor) -> Tensor:
         return self.image(image) + self.newline + self.table.weight[0]
@@ -69,6 +73,11 @@ def test_what_an_unnamed_module_calls_is_not_within_reach():
 
     model = Holder()
     assert not optional(model, [name for name in names(model) if name.startswith("lost")], names(model))
+
+
+def test_what_a_public_method_of_the_model_uses_is_for_another_call():
+    model = Reader()
+    assert optional(model, ["scale"], names(model)) == {"scale"}
 
 
 def test_a_model_that_reads_all_has_no_options():

@@ -1,7 +1,7 @@
 """Which parameters a pass left alone could another call reach? Told from the code of the modules, which is not run.
 
-A part that some method names, when ``forward`` can come to that method, waits for another batch: a modality, a cache, a
-task. A part that only the constructor names was forgotten.
+A part that some method names, when ``forward`` or a public method of the model can come to that method, waits for
+another batch: a modality, a cache, a task. A part that only the constructor names was forgotten.
 """
 
 import inspect
@@ -14,6 +14,7 @@ from torch import nn
 from stepzero.measure.modules import highest
 
 _START = "forward"
+_NO_USE = ("_", "init", "reset", "set_")
 Methods = dict[str, list[frozenset[str]]]
 """Method -> the names that each definition of it uses."""
 
@@ -24,7 +25,7 @@ def optional(model: nn.Module, unread: list[str], everyone: Iterable[str]) -> se
     if not groups:
         return set()
     methods = {kind: _methods(kind) for kind in {type(module) for module in model.modules()}}
-    reached = _reached(methods.values())
+    reached = _reached(methods.values(), {_START, *_public(type(model))})
     return {
         name
         for path, names in groups.items()
@@ -46,13 +47,18 @@ def _is_named(model: nn.Module, path: str, methods: dict[type, Methods], reached
     return any(name in names for method in own.keys() & reached for names in own[method])
 
 
-def _reached(kinds: Iterable[Methods]) -> set[str]:
-    """Names of methods that ``forward`` comes to, whoever's they are."""
+def _public(kind: type[nn.Module]) -> set[str]:
+    """What the model's own class offers to its user; to draw weights anew is no use of them."""
+    return {name for name, member in vars(kind).items() if any(_codes(member)) and not name.startswith(_NO_USE)}
+
+
+def _reached(kinds: Iterable[Methods], start: set[str]) -> set[str]:
+    """Names of methods that those of ``start`` come to, whoever's they are."""
     everything: Methods = {}
     for methods in kinds:
         for method, names in methods.items():
             everything.setdefault(method, []).extend(names)
-    reached, queue = {_START}, [_START]
+    reached, queue = set(start), sorted(start)
     for method in queue:
         new = {name for names in everything.get(method, ()) for name in names} & everything.keys() - reached
         reached |= new

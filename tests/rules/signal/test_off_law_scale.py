@@ -257,3 +257,11 @@ def test_two_layers_of_next_to_nothing_learn_as_little_as_two_zeros():
             optimizer.step()
         moved[name] = model.branches[0][2].weight.detach().abs().max()
     assert moved["both"] < 1e-6 < 1e-3 < moved["one"]
+
+
+@pytest.mark.parametrize("head", [0.5, 1.2])
+def test_a_head_does_not_count_among_the_layers_that_are_too_small(head):
+    model = stack(0.12, 3)
+    with torch.no_grad():
+        model[-1].weight *= head / (model[-1].weight.std() * 64**0.5)
+    assert severities("SZ302", model, X) == ["info"]

@@ -105,7 +105,8 @@ def _of_stream(found: tuple[Ratio, ...], limits: Limits) -> Verdict:
 
 def _can_fade(segment: Segment, found: tuple[Ratio, ...], total: float, limits: Limits) -> bool:
     """Whether a small scale is felt: over several layers, and not at the end of a branch that starts as no change."""
-    is_long = len(found) >= limits.law_min_layers or (len(found) > 1 and total < -math.log(limits.law_short_range))
+    small = sum(ratio.value < 1 for ratio in found)  # a head drawn a little large is not one of them
+    is_long = small >= limits.law_min_layers or (small > 1 and total < -math.log(limits.law_short_range))
     return is_long and segment.operations[-1].consumer != "residual" and not _is_steady(segment, limits)
 
 

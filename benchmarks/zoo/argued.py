@@ -1,0 +1,56 @@
+"""Published starts that are really bad, or really odd: which finding is right about them, and why.
+
+An argument stands for one code of one model; everything else that is said of the model counts as a false alarm.
+"""
+
+from typing import Any
+
+from torch import nn
+
+Arguments = dict[str, str]
+
+FAINT = "the published configuration draws weights with standard deviation 1e-10: neither of two in a row learns"
+FAINT_CODES = ("SZ302", "SZ402", "SZ404")
+TINY = 1e-6
+"""Standard deviation of a configuration below which `FAINT` holds."""
+
+UNIT_HEAD = "the head is tied to embeddings of unit variance: logits of std sqrt(width), a loss far above ln V"
+LIVE_PADDING = "the class that draws all embeddings leaves the padding row random, and no gradient ever moves it"
+BYTES = "forward rounds the latents to bytes: through it the encoder cannot be trained, which is done in other code"
+CODEBOOK = "the codebook learns from the commitment loss, which the loss of this entry leaves out"
+TWO_ZERO_TOKENS = "class and distillation token are both zero, as are their positions, and the head reads their mean"
+SHORT_MEMORY = "the bias of the time step is 0, a step of 0.69, where the paper draws 0.001 to 0.1 (Gu & Dao 2023)"
+LOST_DRAW = "the class draws a weight that weight norm computes anew from two others in every pass"
+CLONES = "torch's own page advises to draw the layers of nn.TransformerEncoder anew: they are copies of one"
+MIXED_BANK = "both factors are mixed from one random bank of vectors: the adapted model does not start as the base"
+INDEXER = "only the indices that the indexer picks are used: it learns from a loss of its own, which the class lacks"
+
+BY_MODEL: dict[str, Arguments] = {
+    "ast": {"SZ212": TWO_ZERO_TOKENS},
+    "cloned-encoder": {"SZ209": CLONES},
+    "hubert": {"SZ108": LOST_DRAW},
+    "jamba": {"SZ318": SHORT_MEMORY},
+    "wav2vec2": {"SZ108": LOST_DRAW},
+    "AutoencoderTiny": {"SZ406": BYTES},
+    "VQModel": {"SZ406": CODEBOOK},
+    "cpmant": {"SZ501": UNIT_HEAD},
+    "funnel": {"SZ501": UNIT_HEAD},
+    "modernvbert": {"SZ606": LIVE_PADDING},
+    "mt5": {"SZ501": UNIT_HEAD},
+    "deepseek_v32": {"SZ405": INDEXER},
+    "VBLoRA": {"SZ702": MIXED_BANK},
+}
+
+
+def by_config(model: nn.Module) -> Arguments:
+    """What the numbers in the configuration of ``model`` say, if it has one."""
+    config = getattr(model, "config", None)
+    is_faint = hasattr(config, "to_dict") and _is_faint(config.to_dict())
+    return dict.fromkeys(FAINT_CODES, FAINT) if is_faint else {}
+
+
+def _is_faint(values: dict[str, Any]) -> bool:
+    """Whether a standard deviation, here or in a nested configuration, is next to nothing."""
+    own = values.get("initializer_range")
+    is_tiny = isinstance(own, float) and 0 < own < TINY
+    return is_tiny or any(_is_faint(value) for value in values.values() if isinstance(value, dict))
