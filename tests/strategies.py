@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from stepzero.core.finding import Finding, Fix
 from stepzero.core.outcome import Accepted, Coverage, LayerRow, NotChecked, Report
+from stepzero.core.provenance import PoisonFact, Unwritten
 from stepzero.core.trace import (
     GradientFact,
     InputFact,
@@ -15,11 +16,9 @@ from stepzero.core.trace import (
     ModuleFact,
     Operation,
     ParameterUse,
-    PoisonFact,
     Signal,
     TensorFact,
     Trace,
-    Unwritten,
 )
 from stepzero.core.vector import Vector
 

@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 
+import stepzero
 from tests.cli.support import FakeApi, made_rules
 
 MLP = """\
@@ -105,6 +106,7 @@ def rules(monkeypatch):
     module.names = lambda: {rule.code: rule.name for rule in module.ALL}
     module.load = lambda code: next(rule for rule in module.ALL if rule.code == code)
     monkeypatch.setitem(sys.modules, "stepzero.rules", module)
+    monkeypatch.setattr(stepzero, "rules", module, raising=False)  # where an earlier test imported the shipped ones
     return module.ALL
 
 

@@ -17,8 +17,6 @@ finally:
     print(heavy, time.process_time() - start, file=sys.stderr)
 """
 QUICK = [["--help"], ["check", "--help"], ["explain", "dead"], ["explain", "SZ101"], ["explain", "dead-units"]]
-LIMIT = 0.25
-"""Seconds of processor time; the least of a few runs, since a busy machine adds to each."""
 
 
 def test_the_commands_are_listed_in_order():
@@ -69,14 +67,10 @@ def test_an_unknown_flag_is_one_line():
 
 
 @pytest.mark.parametrize("arguments", QUICK, ids=" ".join)
-def test_what_needs_no_model_leaves_torch_out_and_is_quick(folder, arguments):
-    for _ in range(5):
-        done = shell(*arguments, cwd=folder, code=QUIET)
-        heavy, seconds = done.stderr.strip().splitlines()[-1].rsplit(" ", 1)
-        assert (done.returncode, heavy) == (0, "[]")
-        if float(seconds) < LIMIT:
-            return
-    pytest.fail(f"took {seconds} s")
+def test_what_needs_no_model_leaves_torch_out(folder, arguments):
+    done = shell(*arguments, cwd=folder, code=QUIET)
+    heavy, _ = done.stderr.strip().splitlines()[-1].rsplit(" ", 1)
+    assert (done.returncode, heavy) == (0, "[]")
 
 
 def test_the_list_of_rules_leaves_what_is_heavy_out(folder):

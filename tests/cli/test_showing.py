@@ -16,7 +16,8 @@ def _one_fault(api, monkeypatch):
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_format_names_the_finding_and_fails(form, folder):
+def test_every_format_names_the_finding_and_fails(form, folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")  # a file and a pipe may be read at different widths
     result = run("check", "app.mlp:build", "--format", form)
     assert (result.exit_code, result.stderr) == (1, "")
     assert "SZ201" in result.stdout

@@ -81,6 +81,7 @@ class Limits:
     )
     offset_share: float = limit(0.5, unit="share of units", source="most of a layer; catalogue SZ306")
     offset_control: float = limit(0.25, unit="share of units", source="half of the share that is reported (SZ306)")
+    offset_min_units: float = limit(8, unit="units", source="half of a few units are off by chance (SZ306)")
     offset_min_samples: float = limit(8, unit="batch entries", source="a deviation needs several; catalogue SZ306")
     overflow_share: float = limit(0.1, unit="of the dtype's largest number", source="Micikevicius 2018 (SZ312)")
     mapped_slope: float = limit(

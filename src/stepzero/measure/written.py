@@ -5,8 +5,6 @@ from collections.abc import Iterable, Sequence
 
 from stepzero.core.provenance import ParameterWrites, Write, WriteRecord
 
-_MEANT = frozenset(["values", "constant"])
-"""Whole writes that say more than a law does: numbers worked out somewhere, a prior."""
 _MEANT_IN_PART = frozenset(["values", "constant", "ones"])
 """The same for a slice of a vector: a forget gate's bias, a time constant."""
 
@@ -32,12 +30,16 @@ def overwritten(writes: Sequence[Write], *, is_vector: bool) -> tuple[Write, Wri
 
 
 def is_meant(write: Write, *, is_vector: bool) -> bool:
-    """Whether the write says more than a general law does; torch's own modules and loaded values do not."""
+    """Whether the write says more than a general law does; torch's own modules and loaded values do not.
+
+    Numbers worked out somewhere do, a prior in a vector, a matrix held at zero. One other value throughout a matrix is
+    a fault (SZ206), and drawing over it the cure.
+    """
     if write.is_torch:
         return False
     if not write.is_whole:
         return is_vector and write.kind in _MEANT_IN_PART
-    return write.kind in _MEANT or (write.kind == "zeros" and not is_vector)
+    return write.kind == "values" or write.kind == ("constant" if is_vector else "zeros")
 
 
 def _is_general(write: Write, *, is_vector: bool) -> bool:

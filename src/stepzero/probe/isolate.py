@@ -80,15 +80,19 @@ def _between_samples(replica: Replica, trace: Trace) -> dict[str, Any]:
             return {"why_no_samples": "all samples are equal"}
         untouched = torch.arange(size) != place
         leak = pair.leak(untouched)
-        is_deaf = bool(changed(pair.output, pair.other, 0)[place] <= SAME) and _differ(pair.output)
+        is_deaf = bool(changed(pair.output, pair.other, 0)[place] <= SAME) and _differ(pair.output, place, size)
         if leak is not None or is_deaf:
             return {**found, "samples": leak, "is_deaf": is_deaf}
     return found
 
 
-def _differ(output: Tensor) -> bool:
-    """Whether samples have different results: a zero head gives all of them the same one."""
-    return bool((changed(output[:1].expand_as(output), output, 0) > SAME).any())
+def _differ(output: Tensor, place: int, size: int) -> bool:
+    """Whether a sample and the one that replaces it have different results of their own.
+
+    Behind a zero head all have the same one, and so have samples for which every unit is off.
+    """
+    one, other = output[place : place + 1], output[_other(place, size)].unsqueeze(0)
+    return bool((changed(one, other, 0) > SAME).any())
 
 
 def _from_the_future(replica: Replica, claim: NextToken) -> Leak | None:
@@ -135,8 +139,12 @@ def _with_another_row(tensor: Tensor, *, place: int, size: int) -> Tensor:
     if not tensor.dim() or len(tensor) != size or tensor.layout != torch.strided:
         return tensor
     other = tensor.clone()
-    other[place] = tensor[(place + max(1, size // 2)) % size]
+    other[place] = tensor[_other(place, size)]
     return other
+
+
+def _other(place: int, size: int) -> int:
+    return (place + max(1, size // 2)) % size
 
 
 def _with_another_end(tensor: Tensor, start: int) -> Tensor:

@@ -68,7 +68,14 @@ def _doubted(trace: Trace) -> frozenset[str] | None:
         return None
     rms = {fact.name: fact.gradient.rms for fact in trace.parameters if fact.gradient is not None}
     faint = FAINT_AS_IS * max(rms.values(), default=0.0)
-    return frozenset(name for name, each in rms.items() if each < faint)
+    packed = {  # keys' biases among those of queries and values
+        fact.name
+        for fact in trace.parameters
+        if fact.gradient is not None
+        and len(fact.shape) == 1
+        and any(0 < each < faint for each in fact.gradient.row_norm.unpack())
+    }
+    return packed.union(name for name, each in rms.items() if each < faint)
 
 
 def _longest(trace: Trace) -> int:

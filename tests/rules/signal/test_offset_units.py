@@ -22,7 +22,7 @@ def offset(model):
 
 def test_a_layer_that_its_bias_holds_at_one_point():
     (finding,) = ask("SZ306", offset(plain()), X, "cross_entropy", LABELS)
-    assert (finding.severity, finding.where, finding.evidence) == ("warning", ("2.weight", "2.bias"), "control")
+    assert (finding.severity, finding.where, finding.evidence) == ("info", ("2.weight", "2.bias"), "control")
     assert finding.value > 0.9
 
 

@@ -38,8 +38,10 @@ def test_an_optimizer_of_another_model_is_an_error():
     assert "holds 4 tensors" in finding.message
 
 
-def test_a_model_without_anything_to_train_is_an_error():
-    assert severities("SZ704", net().requires_grad_(False), X, square) == ["error"]
+def test_an_optimizer_without_anything_to_train_is_an_error():
+    model = net().requires_grad_(False)
+    assert severities("SZ704", model, X, square, optimizer="SGD") == ["error"]
+    assert severities("SZ704", model, X, square) == [], "a frozen part may be checked by itself: incomplete"
 
 
 def test_what_is_listed_twice_moves_twice():

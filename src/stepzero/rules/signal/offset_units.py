@@ -4,15 +4,16 @@ from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
 from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.measure.constancy import is_constant
 from stepzero.measure.gates import is_gate, is_in_gating_branch
 from stepzero.measure.uses import before, place_of, weight_use
 
-_LIMITS = ("offset_share", "offset_control", "offset_min_samples")
+_LIMITS = ("offset_share", "offset_control", "offset_min_samples", "offset_min_units", "equality_roundoffs")
 _OTHER_USES = frozenset(["sin", "cos", "exp", "softplus"])
 """Phases, and positive quantities whose size the offset sets."""
 
 
-@rule("SZ306", "offset-units", tier=2, needs=("control",), limits=_LIMITS)
+@rule("SZ306", "offset-units", tier=2, status="preview", needs=("control",), limits=_LIMITS)
 def offset_units(trace: Trace, limits: Limits) -> Verdict:
     """The units in front of an activation hardly vary beside their mean.
 
@@ -83,7 +84,7 @@ def offset_units(trace: Trace, limits: Limits) -> Verdict:
         yield Finding(
             code="SZ306",
             name="offset-units",
-            severity="warning",
+            severity="info",  # no training run has shown the harm yet (catalogue, section 10)
             where=tuple(dict.fromkeys((use.parameter, *place_of(trace, operation)))),
             message=(
                 f"{own:.0%} of the units of {use.parameter} have a mean beyond three deviations of their responses, "
@@ -105,6 +106,8 @@ def _is_judged(graph: Graph, operation: Operation, limits: Limits) -> bool:
     reader = graph.trace.operations[index] if index is not None else None
     if signal is None or signal.samples < limits.offset_min_samples or reader is None or reader.kind != "activation":
         return False
-    if reader.name in _OTHER_USES or reader.in_loss:
+    if reader.name in _OTHER_USES or reader.in_loss or signal.units < limits.offset_min_units:
+        return False
+    if is_constant(operation, limits.equality_roundoffs):  # told as such, by SZ206 and SZ507
         return False
     return not is_gate(graph, reader.index) and not is_in_gating_branch(graph, reader.index)

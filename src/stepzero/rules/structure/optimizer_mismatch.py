@@ -68,7 +68,7 @@ def optimizer_mismatch(trace: Trace, _: Limits) -> Verdict:
     """
     trainable = [fact.name for fact in trace.parameters if fact.requires_grad]
     groups = trace.optimizer.groups
-    if trace.parameters and not trainable:
+    if trace.parameters and not trainable and trace.optimizer.name:
         yield _finding("error", ("",), f"all {len(trace.parameters):,} parameters are frozen, so nothing can train")
     elif groups is not None and groups.are_masters:
         yield NotJudged(f"{trace.optimizer.name} holds wider copies of the model's parameters")
