@@ -75,7 +75,7 @@ def _doubted(trace: Trace) -> frozenset[str] | None:
         and len(fact.shape) == 1
         and any(0 < each < faint for each in fact.gradient.row_norm.unpack())
     }
-    return packed.union(name for name, each in rms.items() if each < faint)
+    return frozenset(packed).union(name for name, each in rms.items() if each < faint)
 
 
 def _longest(trace: Trace) -> int:
