@@ -208,7 +208,8 @@ def test_coverage_counts_what_was_seen() -> None:
     coverage = api.check(Partly(), X).coverage
     assert (coverage.weighted_checked, coverage.weighted_total) == (2, 2)
     assert (coverage.parameters_checked, coverage.parameters_total) == (4, 6)
-    assert coverage.rules_run == tuple(rule.code for rule in rules.ALL if rule.status != "deprecated")
+    deep = {"SZ309", "SZ411", "SZ412", "SZ903", "SZ904"}  # nothing was measured for them
+    assert set(coverage.rules_run) == {rule.code for rule in rules.ALL if rule.status != "deprecated"} - deep
     assert coverage.incomplete == ()
 
 

@@ -8,6 +8,7 @@ from stepzero.core.trace import UNREADABLE, UNREGISTERED, Trace
 
 _PROBES = ("symmetry", "wake", "control", "first_step", "isolate", "sharpness", "kernel", "widths", "replicas")
 """Fields of the Trace that a probe fills."""
+_DEEP = frozenset(["isolate", "sharpness", "kernel", "widths"])
 CRASHED = "crashed: "
 """How the reason of a probe begins that failed by itself: no verdict may rest on it."""
 
@@ -24,11 +25,16 @@ def coverage(
         weighted_total=len(weighted),
         parameters_checked=len(checked),
         parameters_total=len(observed.parameters),
-        rules_run=tuple(rule.code for rule in chosen),
+        rules_run=tuple(rule.code for rule in chosen if _has_looked(observed, rule)),
         not_judged=tuple(not_judged),
         skipped=tuple(NotChecked(what, why) for what, why in observed.skipped),
         incomplete=(*crashed, *_unjudged(chosen), *_failed_probes(observed), *_incomplete(observed, weighted)),
     )
+
+
+def _has_looked(observed: Trace, rule: Rule) -> bool:
+    """Whether the rule had what it reads: a probe of deep checks alone that did not run leaves it nothing."""
+    return all(getattr(observed, need).ran for need in rule.needs if need in _DEEP)
 
 
 def _failed_probes(observed: Trace) -> list[NotChecked]:
