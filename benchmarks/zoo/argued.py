@@ -1,6 +1,7 @@
 """Published starts that are really bad, or really odd: which finding is right about them, and why.
 
 An argument stands for one code of one model; everything else that is said of the model counts as a false alarm.
+None of these arguments has been confirmed by a training run yet; some are inferred from the finding alone.
 """
 
 from typing import Any

@@ -217,7 +217,7 @@ def _judged(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> _Judge
                     judged.not_judged.append(NotChecked(f"{rule.code} {rule.name}", said.reason))
                 else:
                     judged.findings.append(_placed(said, observed))
-        except Exception as error:  # noqa: BLE001 - see above
+        except Exception as error:  # noqa: BLE001 - a rule that raises makes the check incomplete
             why = " ".join(f"the rule crashed: {type(error).__name__}: {error}".split())
             judged.crashed.append(NotChecked(f"{rule.code} {rule.name}", why))
     return judged

@@ -87,7 +87,7 @@ def _late(need: str, observed: Trace, asked: Asked) -> tuple[list[Finding], tupl
     for rule in asked.late(need):
         try:
             said = list(rule.judge(observed, asked.limits))
-        except Exception as error:  # noqa: BLE001 - see above
+        except Exception as error:  # noqa: BLE001 - a rule that raises makes the check incomplete
             why = " ".join(f"the rule crashed: {type(error).__name__}: {error}".split())
             crashed.append(NotChecked(f"{rule.code} {rule.name}", why))
             continue
