@@ -24,6 +24,8 @@ SHORT_MEMORY = "the bias of the time step is 0, a step of 0.69, where the paper 
 LOST_DRAW = "the class draws a weight that weight norm computes anew from two others in every pass"
 CLONES = "torch's own page advises to draw the layers of nn.TransformerEncoder anew: they are copies of one"
 MIXED_BANK = "both factors are mixed from one random bank of vectors: the adapted model does not start as the base"
+SCALED_TOKENS = "tokens are multiplied by sqrt(width) = 32 and positions, of the same deviation 0.02, are not"
+SELF_PREDICTION = "tokens times sqrt(width) fill the stream, and the head is tied to them: it predicts what it reads"
 INDEXER = "only the indices that the indexer picks are used: it learns from a loss of its own, which the class lacks"
 
 BY_MODEL: dict[str, Arguments] = {
@@ -31,9 +33,12 @@ BY_MODEL: dict[str, Arguments] = {
     "cloned-encoder": {"SZ209": CLONES},
     "hubert": {"SZ108": LOST_DRAW},
     "jamba": {"SZ318": SHORT_MEMORY},
+    "sew": {"SZ108": LOST_DRAW},
     "wav2vec2": {"SZ108": LOST_DRAW},
     "AutoencoderTiny": {"SZ406": BYTES},
     "VQModel": {"SZ406": CODEBOOK},
+    "bigbird_pegasus": {"SZ605": SCALED_TOKENS},
+    "biogpt": {"SZ501": SELF_PREDICTION, "SZ605": SCALED_TOKENS},
     "cpmant": {"SZ501": UNIT_HEAD},
     "funnel": {"SZ501": UNIT_HEAD},
     "modernvbert": {"SZ606": LIVE_PADDING},

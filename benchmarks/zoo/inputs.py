@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BATCH = 4
-TOKENS = 16
+BATCH = 16
+TOKENS = 48
 VOCABULARY = 512
 CLASSES = 10
 IMAGE = 64

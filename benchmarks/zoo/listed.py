@@ -21,7 +21,8 @@ COLUMNS = ("name", "family", "parameters", "size")
 LARGEST = {"timm": 30_000_000, "torchvision": 90_000_000}
 MOST = {"timm": 330, "torchvision": 100}
 """How many models are in the zoo: from each family its smallest, then its next smallest, and so on."""
-BATCH = 2
+BATCH, FEW, HEAVY = 4, 2, 1.0
+"""Images in a batch, and in one of models whose estimate is above so many seconds."""
 
 Row = dict[str, str]
 
@@ -49,7 +50,8 @@ def _in_turn(families: list[list[Row]]) -> Iterator[Row]:
 def _entry(library: str, row: Row) -> Entry:
     size, parameters = int(row["size"]), int(row["parameters"])
     seconds = round(0.2 + parameters * size**2 * 1e-12, 2)  # what sorts, not what it takes
-    return Entry(library, row["family"], row["name"], Classifier(library, row["name"], size, BATCH), is_light=True,
+    batch = FEW if seconds > HEAVY else BATCH
+    return Entry(library, row["family"], row["name"], Classifier(library, row["name"], size, batch), is_light=True,
                  seconds=seconds)  # fmt: skip
 
 

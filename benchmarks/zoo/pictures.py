@@ -33,7 +33,9 @@ class Classifier:
 
             model = torchvision.models.get_model(self.name, weights=None)
         images = torch.randn(self.batch, 3, self.size, self.size, generator=generator)
-        return model.train(), images, CrossEntropy(torch.randint(0, 1000, (self.batch,), generator=generator))
+        # Some of timm's are meant as backbones and return features: these are the classes then.
+        classes = getattr(model, "num_classes", 1000) or model.num_features
+        return model.train(), images, CrossEntropy(torch.randint(0, classes, (self.batch,), generator=generator))
 
 
 def torchvision_models() -> list[Entry]:

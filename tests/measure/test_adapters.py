@@ -6,15 +6,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from stepzero.api import trace
-from stepzero.measure.adapters import alignment, factors, pairs
+from stepzero.measure.adapters import alignment, factors, is_split_off, pairs
 from stepzero.measure.meetings import ZeroPaths
 
 
 class Adapted(nn.Module):
     """base(x) + scale * up(down(x)); ``zero`` names the factors that are zero."""
 
-    def __init__(self, *zero, is_frozen=True, source="own"):
+    def __init__(self, *zero, is_frozen=True, source="own", scale=2):
         super().__init__()
+        self.scale = scale
         self.base, self.down, self.up = nn.Linear(8, 16), nn.Linear(8, 2, bias=False), nn.Linear(2, 16, bias=False)
         self.base.requires_grad_(not is_frozen)
         self.head, self.source = nn.Linear(16, 4), source
@@ -23,7 +24,7 @@ class Adapted(nn.Module):
 
     def forward(self, x):
         read = x if self.source == "own" else torch.tanh(x)
-        return self.head(F.relu(self.base(x) + 2 * self.up(F.dropout(self.down(read), 0.1))))
+        return self.head(F.relu(self.base(x) + self.scale * self.up(F.dropout(self.down(read), 0.1))))
 
 
 def found(model, parameter, batch=None):
@@ -139,3 +140,26 @@ def test_alignment_of_a_drawn_pair_is_of_order_one_and_of_a_split_one_rounding()
     ((_, split),) = paired(model)
     assert drawn > 0.1
     assert split < 1e-5
+
+
+def orthonormal(scale, *, taken):
+    """A QR pair as OLoRA starts it: beside the base times ``scale``, and ``taken`` times off it."""
+    model = Adapted(scale=scale)
+    q, r = torch.linalg.qr(model.base.weight.detach())
+    with torch.no_grad():
+        model.up.weight.copy_(q[:, :2])
+        model.down.weight.copy_(r[:2])
+        model.base.weight.sub_(taken * model.up.weight @ model.down.weight)
+    return model
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0, 4.0])
+def test_a_factorisation_taken_off_the_base_leaves_a_multiple_of_itself_whatever_the_scale(scale):
+    torch.manual_seed(1)
+    cases = {"whole": orthonormal(scale, taken=scale), "copied": orthonormal(scale, taken=0.0), "drawn": Adapted()}
+    said = {}
+    for name, model in cases.items():
+        paths = ZeroPaths(trace(model, torch.randn(16, 8)))
+        (pair,) = pairs(paths)
+        said[name] = is_split_off(paths, pair, 0.01)
+    assert said == {"whole": True, "copied": False, "drawn": False}

@@ -45,7 +45,9 @@ def test_a_planted_copy_or_multiple_is_never_missed(widths, phi, place, factor, 
     first, other = place[1] % widths[layer], place[2] % widths[layer]
     if first == other:
         other = (first + 1) % widths[layer]
-    copied(model, 2 * layer, first, other, factor if dtype != torch.bfloat16 else 1.0)
+    # Multiples are copies where the activation keeps the factor, and exactly so where rounding does.
+    is_kept = (factor == 3.0 and phi is nn.ReLU) or (factor == -1.0 and phi is nn.Tanh)
+    copied(model, 2 * layer, first, other, factor if is_kept and dtype != torch.bfloat16 else 1.0)
     assert copies(model, X.to(dtype)).startswith(f"units of {2 * layer}.weight") or layer
 
 
@@ -191,7 +193,8 @@ def test_a_zero_hidden_layer_whose_units_get_one_gradient_is_suspected():
         (zeroed(Attends(), "q.weight", "k.weight"), TOKENS),
         (Rezero(), X),
         (only_biases(4), X),
-        (nn.Sequential(nn.Linear(6, 8), nn.GroupNorm(8, 8), nn.Linear(8, 3)), X),
+        # In float32 rounding, times 1 / sqrt(eps), comes to a millionth of the largest gradient: near the limit.
+        (nn.Sequential(nn.Linear(6, 8), nn.GroupNorm(8, 8), nn.Linear(8, 3)).double(), X.double()),
         (nn.Sequential(*stack(6, 8, 1), nn.Softmax(-1)), X),
         (Net(lambda self, x: self.b(self.a(x).detach()), a=nn.Linear(6, 8), b=nn.Linear(8, 3)), X),
         (Net(lambda self, x: self.b(self.a(x).round()), a=nn.Linear(6, 8), b=nn.Linear(8, 3)), X),

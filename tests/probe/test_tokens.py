@@ -30,7 +30,26 @@ def test_equal_rows_are_counted_in_the_trace() -> None:
         model.places[0, 2] = model.places[0, 0]
         model.line.weight[1] = model.line.weight[0]
     observed = trace(model, torch.randint(0, 5, (2, 3)))
-    assert {fact.name: fact.repeated_rows for fact in observed.parameters if fact.repeated_rows} == {"places": 1}
+    assert not any(fact.repeated_rows for fact in observed.parameters), "their places part them at the first step"
+
+
+def test_equal_rows_that_nothing_parts_are_counted() -> None:
+    class Pooled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.tokens, self.key, self.head = nn.Parameter(torch.randn(1, 4, 6)), nn.Linear(6, 6), nn.Linear(6, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            keys = self.key(self.tokens.expand(len(x), 4, 6))
+            out: torch.Tensor = self.head(((x[:, None] @ keys.mT).softmax(-1) @ keys)[:, 0])
+            return out
+
+    model = Pooled()
+    batch = torch.randn(3, 6, generator=torch.Generator().manual_seed(0))
+    assert trace(model, batch).parameter("tokens").repeated_rows == 0
+    with torch.no_grad():
+        model.tokens[0, 2:] = model.tokens[0, 0]
+    assert trace(model, batch).parameter("tokens").repeated_rows == 2
 
 
 def test_rows_join_the_leading_axes() -> None:

@@ -98,6 +98,11 @@ class Limits:
         unit="factor of the standard deviation",
         source="misread fans that differ by less than two do no harm (SZ313)",
     )
+    fan_default: float = limit(
+        1.5,
+        unit="factor of the standard deviation",
+        source="a transposed convolution from 2 n to n channels, as torch draws it, is off by 1.41 (SZ313)",
+    )
     fan_margin: float = limit(
         0.06,
         unit="relative half width",

@@ -215,7 +215,7 @@ class TensorFact:
     lead: Vector = Vector()
     """The first 32 elements of a parameter with more axes: a draw is known by how it begins."""
     repeated_rows: int = 0
-    """Tables that no operation looks up or multiplies with (learned queries, prompts): rows equal to another one."""
+    """Tables that nothing looks up or multiplies with (queries, prompts): rows equal to one before, in gradient too."""
     equal_rows: tuple[int, ...] = ()
     """Tables that an index is looked up in: rows that are not zero and equal another one, the first few of them."""
     num_equal_rows: int = 0

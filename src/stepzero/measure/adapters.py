@@ -10,6 +10,8 @@ from stepzero.measure.uses import WEIGHTS, live_inputs, units, weight_use
 
 _PLAIN = frozenset(["view", "dropout"])
 _SCALES = (*WEIGHTS, "gain")
+_LEAST = 1e-3
+"""Cosine of two vectors of which one says something of the other."""
 _RECURRENT = frozenset("lstm gru rnn_tanh rnn_relu lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell".split())
 
 
@@ -65,20 +67,79 @@ def alignment(paths: ZeroPaths, pair: Pair) -> float | None:
     return None if largest is None else largest * math.sqrt(width)
 
 
-def _without_bias(paths: ZeroPaths, operation: Operation, signal: Signal) -> list[float] | None:
-    mean = list(signal.unit_mean.unpack())
+def is_split_off(paths: ZeroPaths, pair: Pair, tolerance: float) -> bool:
+    """Whether what the base returns in the pair's output directions is the pair's own result, times what is left of it.
+
+    A factorisation Q R of the base takes s Q_r R_r off it and adds s Q_r R_r in the branch, s the scale of the adapter:
+    for every input, what is left of the base along the branch is 1/s - 1 times the branch, however large s is. Where
+    that is nothing, `alignment` tells. A random pair has another factor for each input, and one that was
+    copied from the base without being taken off it has 1/s.
+    """
+    base, branch = pair.base.forward, pair.branch.forward
+    if base is None or branch is None or (base.units, base.rows) != (branch.units, branch.rows) or base.units < 2:
+        return False
+    bias = _bias(paths, pair.base, base.units)
+    if bias is None:
+        return False
+    width = base.units
+    responses, added = _rows(base.fingerprint.unpack(), width), _rows(branch.fingerprint.unpack(), width)
+    factors = []
+    for place, own in enumerate(responses):
+        tested = _without(bias, added[place], added[place - 1])
+        size = _product(added[place], tested)
+        if not abs(size) > _LEAST * math.hypot(*added[place]) * math.hypot(*tested):
+            return False
+        factors.append(_product(own, tested) / size)
+    spread, middle = max(factors) - min(factors), sum(factors) / len(factors)
+    if not spread <= tolerance * abs(middle):
+        return False
+    scale = _scale(pair)
+    return middle < 0.0 or (scale is not None and abs(middle - (1.0 / scale - 1.0)) <= tolerance / scale)
+
+
+def _rows(numbers: Sequence[float], width: int) -> list[Sequence[float]]:
+    return [numbers[start : start + width] for start in range(0, len(numbers), width)]
+
+
+def _without(offset: Sequence[float], one: Sequence[float], other: Sequence[float]) -> list[float]:
+    """A sum of two vectors that an offset does not change, however much of it the responses hold; the first if none."""
+    if not any(offset):
+        return list(one)
+    first, second = _product(offset, one), _product(offset, other)
+    return [a * second - b * first for a, b in zip(one, other, strict=True)]
+
+
+def _product(one: Sequence[float], other: Sequence[float]) -> float:
+    return math.fsum(a * b for a, b in zip(one, other, strict=True))
+
+
+def _scale(pair: Pair) -> float | None:
+    """What multiplies the product of the factors before it is added; None when it was not measured."""
+    last, branch = pair.last.forward, pair.branch.forward
+    return branch.rms / last.rms if last is not None and branch is not None and last.rms > 0.0 < branch.rms else None
+
+
+def _bias(paths: ZeroPaths, operation: Operation, width: int) -> list[float] | None:
+    """The operation's own bias, zeros without one; None when it cannot be told."""
+    found = [0.0] * width
     for use in operation.uses:
         if use.slot == "bias":
-            bias = paths.facts[use.parameter].values.unpack() if use.parameter in paths.facts else ()
-            if len(bias) != len(mean) or use.is_derived or use.part is not None:
+            values = paths.facts[use.parameter].values.unpack() if use.parameter in paths.facts else ()
+            if len(values) != width or use.is_derived or use.part is not None:
                 return None
-            mean = [value - offset for value, offset in zip(mean, bias, strict=True)]
-    return mean
+            found = [value + offset for value, offset in zip(found, values, strict=True)]
+    return found
+
+
+def _without_bias(paths: ZeroPaths, operation: Operation, signal: Signal) -> list[float] | None:
+    mean = signal.unit_mean.unpack()
+    bias = _bias(paths, operation, len(mean))
+    return None if bias is None else [value - offset for value, offset in zip(mean, bias, strict=True)]
 
 
 def _cosine(first: Sequence[float], second: Sequence[float]) -> float:
     size = math.hypot(*first) * math.hypot(*second)
-    return math.fsum(a * b for a, b in zip(first, second, strict=True)) / size if size > 0.0 else 0.0
+    return _product(first, second) / size if size > 0.0 else 0.0
 
 
 def _pair(paths: ZeroPaths, branch: Operation, others: list[Operation]) -> Pair | None:

@@ -38,6 +38,8 @@ def factored(trace: Trace, stream: Stream, *, tolerance: float) -> Factored | No
     Factors looked for are 1/sqrt(B) and 1/sqrt(2 B) at B branches. ``tolerance`` is relative, beside what the sample
     of a deviation is uncertain by.
     """
+    if all(block.branch.kind == "norm" for block in stream.blocks):
+        return None  # which takes any factor off again
     last, inner = _weights(trace, stream)
     facts = {fact.name: fact for fact in trace.parameters}
     used = {name: (facts[name], use) for name, use in (last | inner).items() if name in facts and facts[name].std > 0.0}

@@ -1,6 +1,7 @@
 """Does the first pass give a reason to draw the model by law for comparison? That costs several training steps.
 
-One function a kind of oddity; each is looser than the rule that asks, which compares with the draws.
+One function a kind of oddity; each is looser than the rule that asks, which compares with the draws. `stands_out` asks
+again when the model's own numbers, and a first draw, are known: most oddities are those of the architecture.
 """
 
 import math
@@ -8,7 +9,10 @@ import math
 import torch
 from torch import Tensor
 
+from stepzero.core.control import Draw
+from stepzero.core.limits import Limits
 from stepzero.core.trace import Operation, Signal, Trace
+from stepzero.core.vector import Vector
 from stepzero.measure.activations import offset_share
 from stepzero.measure.routing import routers
 from stepzero.measure.signal import projector
@@ -25,6 +29,8 @@ _ENTRIES, _HALF = 8, 0.5
 """Batch entries that a spread needs; share of units that are most of them."""
 _ONE_CLASS, _SURE = 0.9, 4.0
 """Share of the samples that one class wins; probability of the likeliest class, of that of a blind guess."""
+_SLACK = 2.0
+"""How much the median of several draws may differ from one of them."""
 
 
 def of_oddity(trace: Trace) -> str:
@@ -108,3 +114,54 @@ def _of_one_winner(trace: Trace) -> str:
     if not isinstance(share, float) or not isinstance(sure, float) or not isinstance(classes, int):
         return ""
     return f"one class wins {share:.0%} of the samples" if share > _ONE_CLASS and sure * classes > _SURE else ""
+
+
+def stands_out(trace: Trace, own: Draw, drawn: Draw | None, limits: Limits) -> bool:
+    """Whether a rule could still speak: by the model's own numbers alone, or beside those of one draw by law."""
+    loss = next((each for each in reversed(trace.operations) if each.kind == "loss"), None)
+    classes = loss.attributes.get("num_classes") if loss is not None else None
+    if own.top_share is not None and own.confidence is not None and isinstance(classes, int):
+        usual = drawn.top_share if drawn is not None and drawn.top_share is not None else 0.0
+        is_sure = own.top_share > limits.winner_share and own.confidence * classes > limits.winner_sure
+        if is_sure and usual < min(own.top_share, _SLACK * limits.winner_control):
+            return True
+    if any(_is_winner(router, own, drawn, limits) for router in routers(trace)):
+        return True
+    return any(
+        _is_low(trace, operation, own, drawn, limits) or _is_offset(trace, operation, own, drawn, limits)
+        for operation in trace.weighted()
+    )
+
+
+def _is_low(trace: Trace, operation: Operation, own: Draw, drawn: Draw | None, limits: Limits) -> bool:
+    """Whether the responses lie in much fewer directions than the draw's, or than there could be."""
+    signal, rank = operation.forward, _at(own.rank, operation.index)
+    if signal is None or math.isnan(rank) or rank == 0.0:
+        return False
+    usual = float(min(signal.rows - 1, signal.units)) if drawn is None else _SLACK * _at(drawn.rank, operation.index)
+    if not (usual >= limits.rank_min and rank < limits.rank_ratio * usual):
+        return False
+    source = before(trace, operation)
+    if source is None or source.kind in ("product", "attention"):
+        return False
+    if drawn is None:
+        return True
+    return _SLACK * _at(own.rank, source.index) >= limits.rank_of_input * _at(drawn.rank, source.index)
+
+
+def _is_offset(trace: Trace, operation: Operation, own: Draw, drawn: Draw | None, limits: Limits) -> bool:
+    signal, place = operation.forward, operation.index
+    reader = trace.operations[operation.consumer_index] if operation.consumer_index is not None else None
+    if signal is None or signal.samples < limits.offset_min_samples or reader is None or reader.kind != "activation":
+        return False
+    usual = _at(drawn.offset, place) if drawn is not None else 0.0
+    return _at(own.offset, place) > limits.offset_share and usual <= _SLACK * limits.offset_control
+
+
+def _is_winner(router: Operation, own: Draw, drawn: Draw | None, limits: Limits) -> bool:
+    usual = _at(drawn.winner, router.index) if drawn is not None else 0.0
+    return _at(own.winner, router.index) > limits.router_share and usual < _at(own.winner, router.index)
+
+
+def _at(vector: Vector, place: int) -> float:
+    return vector[place] if place < len(vector) else math.nan

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stepzero.core.limits import Limits
-from stepzero.core.trace import Operation, Signal, Trace
+from stepzero.core.trace import Operation, ParameterUse, Signal, Trace
 from stepzero.core.vector import Vector
 from stepzero.measure.cancelled import cancelled
 from stepzero.measure.redundancy import directions, equal_groups
@@ -16,6 +16,10 @@ from stepzero.measure.uses import WEIGHTS, weight_use
 
 _ALIKE = 1e-4
 """Relative difference of two float32 fingerprints that could be one; four numbers agree so by chance in 1e-12."""
+_CLOSE, _FLOOR = 2e-4, 0.02
+"""The same once the directions that all units share count no more than others, down to this share of the largest:
+rounding of 1e-6 becomes 5e-5."""
+Weighted = tuple[Operation, ParameterUse]
 _PAIR = 2
 _OF_ONE_LAYER = 2
 """Weights of a recurrent layer: one for the input, one for the state."""
@@ -27,9 +31,19 @@ def of_copies(trace: Trace) -> str:
     """Why two units of this model may be copies; empty when the first pass tells all of them apart."""
     if not trace.has_backward:
         return ""
+    alike = look_alikes(trace)
+    return f"units of {alike[0][1].parameter} respond alike" if alike else of_hidden_copies(trace)
+
+
+def look_alikes(trace: Trace) -> list[Weighted]:
+    """Operations of which some units cannot be told apart by what the first pass saw, in their order."""
     operations = [(operation, use) for operation in trace.weighted() if (use := weight_use(operation)) is not None]
-    if (place := _first_look_alike([operation for operation, _ in operations])) is not None:
-        return f"units of {operations[place][1].parameter} respond alike"
+    return [operations[place] for place in _look_alikes([operation for operation, _ in operations])]
+
+
+def of_hidden_copies(trace: Trace) -> str:
+    """Why units may be copies that do not respond alike in one operation; empty without a reason."""
+    operations = [(operation, use) for operation in trace.weighted() if (use := weight_use(operation)) is not None]
     for operation, use in operations:
         if operation.consumer == "norm" and _has_equal_gradients(operation.backward):
             return f"units of {use.parameter} get one gradient, and the norm behind them hides a bias"
@@ -42,14 +56,15 @@ def of_copies(trace: Trace) -> str:
     return f"{names[0]} and {names[1]} hold the same numbers" if names else ""
 
 
-def _first_look_alike(operations: list[Operation]) -> int | None:
-    """The first operation with two units whose fingerprints are equal or multiples of each other.
+def _look_alikes(operations: list[Operation]) -> list[int]:
+    """The operations with two units that respond equally, or by multiples that their gradients do not part.
 
     Units that are zero count, unless all of a weight are and something tells them apart: their gradients, or that
     each is an output of its own. (Classes absent from a batch get one gradient under a zero head, and only there.)
     All operations are sorted together, because a sort of few numbers costs as much as one of many.
     """
-    found, pools = list[int](), dict[int, list[tuple[int, Tensor]]]()
+    found = list[int]()
+    equal, multiple = dict[int, list[tuple[int, Tensor]]](), dict[int, list[tuple[int, Tensor]]]()
     for place, operation in enumerate(operations):
         signal = operation.forward
         if signal is None or signal.nonfinite or signal.units < _PAIR or not signal.projections:
@@ -57,14 +72,42 @@ def _first_look_alike(operations: list[Operation]) -> int | None:
         is_zero_U = tensor_of(signal.unit_square) == 0
         if int(is_zero_U.sum()) >= _PAIR and not (bool(is_zero_U.all()) and _are_told_apart(operation)):
             found.append(place)
-        prints_UK = tensor_of(signal.fingerprint).view(-1, signal.units).T[~is_zero_U]
-        pools.setdefault(signal.projections, []).append((place, prints_UK[prints_UK.any(1)]))
-    for pool in pools.values():
+        responses_UK = _evened(signal)
+        is_live_U = (responses_UK != 0).any(1)
+        responses_UK = responses_UK[is_live_U]
+        equal.setdefault(responses_UK.shape[1], []).append((place, responses_UK))
+        both_UK = torch.cat([directions(responses_UK), *_gradients(operation.backward, is_live_U)], 1)
+        multiple.setdefault(both_UK.shape[1], []).append((place, both_UK))
+    for pool in (*equal.values(), *multiple.values()):
         lengths = torch.tensor([len(prints_UK) for _, prints_UK in pool])
-        groups = equal_groups(directions(torch.cat([prints_UK for _, prints_UK in pool])), _ALIKE, lengths)
+        groups = equal_groups(torch.cat([prints_UK for _, prints_UK in pool]), _CLOSE, lengths)
         ends = lengths.cumsum(0).tolist()
         found += [pool[bisect.bisect_right(ends, group[0])][0] for group in groups]
-    return min(found, default=None)
+    return sorted(set(found))
+
+
+def _gradients(signal: Signal | None, is_live_U: Tensor) -> list[Tensor]:
+    """Directions [U, K + 1] of the gradients that arrive at the units, zero where none does; [] when not measured."""
+    if signal is None or signal.nonfinite or not signal.projections or signal.units != len(is_live_U):
+        return []
+    found_UK = _evened(signal)[is_live_U]
+    arrives_U = (found_UK != 0).any(1)
+    found_UK[arrives_U] = directions(found_UK[arrives_U])
+    return [found_UK]
+
+
+def _evened(signal: Signal) -> Tensor:
+    """[U, K + 1] mean and fingerprints of each unit, by principal axes, each divided by its size over all units.
+
+    A linear map of all responses keeps what is equal and what is a multiple. This one makes the directions in which
+    units differ as large as those that they share: pooled features of one batch hardly differ, and 1,000 classes that
+    read them look alike by chance.
+    """
+    prints_UK = torch.cat([tensor_of(signal.unit_mean), tensor_of(signal.fingerprint)]).view(-1, signal.units).T
+    sizes, axes = torch.linalg.eigh(prints_UK.T @ prints_UK)
+    sizes = sizes.clamp_min(0).sqrt()
+    largest = float(sizes[-1])
+    return prints_UK @ axes / sizes.clamp_min(_FLOOR * largest) if largest > 0.0 else prints_UK
 
 
 def _are_told_apart(operation: Operation) -> bool:
@@ -157,6 +200,29 @@ def of_silence(trace: Trace) -> str:
     heard = max((each.backward.rms for each in arriving if each.backward and each.kind == "weighted"), default=loudest)
     is_silent = math.isfinite(loudest) and heard < _SILENT * loudest
     return "hardly any gradient reaches a weight" if is_silent else ""
+
+
+def with_units_off(trace: Trace) -> frozenset[str]:
+    """Weights and biases with slices that get nothing, no more of them than units that are off on the whole batch.
+
+    Not where a weight holds zeros: units without weights are at the kink, and another weight may bring them off it.
+    """
+    facts = {fact.name: fact for fact in trace.parameters}
+    num_off, others = dict[str, float](), set[str]()
+    for operation in trace.operations:
+        main = weight_use(operation)
+        fact = facts.get(main.parameter) if main is not None else None
+        is_filled = operation.kind == "weighted" and fact is not None and fact.zero_share == 0.0
+        for use in operation.uses:
+            if is_filled and use.slot in ("weight", "bias"):
+                num_off[use.parameter] = max(num_off.get(use.parameter, 0.0), _num_off(trace, operation))
+            else:
+                others.add(use.parameter)
+    return frozenset(
+        fact.name
+        for fact in trace.parameters
+        if fact.gradient is not None and 0 < fact.gradient.zero_rows <= num_off.get(fact.name, 0.0)
+    ).difference(others)
 
 
 def _rows_explained(trace: Trace) -> dict[str, float]:

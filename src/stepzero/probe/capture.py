@@ -36,19 +36,21 @@ from stepzero.probe.transfer import Ledger
 from stepzero.probe.vocabulary import opened
 
 
-def capture(subject: Subject, *, recorder: type[Recorder] = Recorder) -> Trace:
+def capture(
+    subject: Subject, *, recorder: Callable[[nn.Module, Guard, Sampler], Recorder] = Recorder, backward: bool = True
+) -> Trace:
     """Observe one forward and one backward of ``subject`` and return the Trace.
 
-    ``recorder`` may be one that looks at more.
+    ``recorder`` may be one that looks at more; without ``backward`` the forward and the loss are all that is seen.
 
     Raises whatever the user's own code raised, with a note naming the module it died in, and `StepzeroError` for
     inputs that cannot be used. The model, the batch and all global state are bit-identical afterwards either way.
     """
     with without_collection(), deeper_calls():
-        return _capture(subject, recorder)
+        return _capture(subject, recorder, backward=backward)
 
 
-def _capture(subject: Subject, recorder: type[Recorder]) -> Trace:
+def _capture(subject: Subject, recorder: Callable[[nn.Module, Guard, Sampler], Recorder], *, backward: bool) -> Trace:
     ledger = Ledger()
     static = facts.Facts(ledger)
     static.look(subject.model)
@@ -59,7 +61,7 @@ def _capture(subject: Subject, recorder: type[Recorder]) -> Trace:
     with preserved_randomness(), preserved_state():
         snapshot = Snapshot(subject.model, guard)
         try:
-            run = _run(subject, recorder(subject.model, guard, Sampler(ledger)), ledger)
+            run = _run(subject, recorder(subject.model, guard, Sampler(ledger)), ledger, backward=backward)
             run.recorder.sampler.flush()
             tickets = finish.put_scalars(run.recorder.records, ledger)
         finally:
@@ -75,7 +77,7 @@ def unready_tensors(static: facts.Facts) -> str:
     return f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''} hold no memory" if names else ""
 
 
-def _run(subject: Subject, recorder: Recorder, ledger: Ledger) -> Run:
+def _run(subject: Subject, recorder: Recorder, ledger: Ledger, *, backward: bool) -> Run:
     run = Run(recorder)
     named = subject.named_inputs()
     recorder.guard.protect(tensor for _, tensor in named)
@@ -108,7 +110,9 @@ def _run(subject: Subject, recorder: Recorder, ledger: Ledger) -> Run:
         run.loss_index = node.index if node else None
         del output
         recorder.phase = "backward"
-        _differentiate(subject, run, value, ledger)
+        run.loss = replace(run.loss, value=float(value.detach()), requires_grad=value.requires_grad)
+        if backward:
+            _differentiate(subject, run, value, ledger)
     return run
 
 
@@ -116,7 +120,6 @@ def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) ->
     parameters = tree.once(tree.parameters(subject.model))
     with torch._C.DisableTorchFunction():  # the mode is on, and would be told of every question
         named = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
-    run.loss = replace(run.loss, value=float(value.detach()), requires_grad=value.requires_grad)
     if not named:
         run.conditions.append("every parameter is frozen: no gradient was taken")
         return
@@ -130,6 +133,7 @@ def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) ->
     run.has_backward = True
     with torch._C.DisableTorchFunction():
         run.gradients.update(arrivals.facts(gradients))
+        run.small.update(arrivals.held(gradients))
 
 
 def set_modes(model: nn.Module) -> list[str]:

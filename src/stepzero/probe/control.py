@@ -1,24 +1,29 @@
 """The control probe: the same modules drawn by law, on the same batch, several times; see `core.control`.
 
-Each draw is one observed forward and backward of a copy. Norms stand at identity, biases at zero, every factor that was
-zero is drawn; what no law knows (gates, time constants) keeps its value.
+Each draw is one observed pass of a copy. Norms stand at identity, biases at zero, every factor that was zero is drawn;
+what no law knows (gates, time constants) keeps its value. When the first pass gave a reason, only what rules compare is
+measured, without a backward, and no more draws are made than it takes to see that nothing stands out.
 """
 
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from stepzero.core.control import ControlFact, Draw
+from stepzero.core.limits import Limits
 from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.core.vector import Vector
 from stepzero.measure.activations import flat_share, off_share, offset_share
 from stepzero.measure.control import Law, laws
+from stepzero.measure.oddities import of_oddity, stands_out
 from stepzero.measure.rank import entropy_rank
 from stepzero.measure.sampling import rows_of
+from stepzero.measure.uses import before
 from stepzero.probe.capture import capture
 from stepzero.probe.counterfactual import copied, redraw_
 from stepzero.probe.nodes import Record
@@ -31,8 +36,10 @@ _HALF = 0.5
 """A unit is flat when its slope is small at more than half of the positions."""
 _FEWEST = 2
 
+Place = tuple[str, int, str]
+"""Module, its call, operation."""
 Key = tuple[str, int, str, int]
-"""Module, its call, operation, which one of that name."""
+"""The same, and which one of that name."""
 
 
 class Ranking(Recorder):
@@ -47,36 +54,78 @@ class Ranking(Recorder):
                 record.scalars["winner"] = sample_RU.argmax(1).bincount().max() / len(sample_RU)
 
 
-def control(subject: Subject, trace: Trace) -> ControlFact:
-    """Draw all parameters by their laws `DRAWS` times; never raises because of the model."""
+class Comparing(Ranking):
+    """Measures what rules compare, at the places where they do; its passes end with the loss."""
+
+    def __init__(self, *rest: Any, places: frozenset[Place]) -> None:
+        super().__init__(*rest)
+        self._compared = places
+
+    def _measure(self, record: Record, tensor: Tensor, _: Any = None) -> None:
+        if (record.module, record.call, record.name) in self._compared:
+            super()._measure(record, tensor, None)
+
+    def _flatness(self, *_: Any) -> None:
+        return None
+
+    def _hook(self, *_: Any) -> None:
+        return None
+
+
+def comparison(subject: Subject, trace: Trace) -> ControlFact:
+    """`control` as far as rules need it; all of it where the first pass shows nothing odd and somebody asked for it."""
+    return control(subject, trace, is_brief=bool(of_oddity(trace)))
+
+
+def control(subject: Subject, trace: Trace, *, is_brief: bool = False) -> ControlFact:
+    """Draw all parameters by their laws `DRAWS` times; never raises because of the model.
+
+    ``is_brief``: stop as soon as no rule could find the model unlike the draws; two are needed to find it so.
+    """
     known = laws(trace)
     if not known:
         return ControlFact(ran=False, reason="no parameter has a law to be drawn by")
     try:
         other = copied(subject)
-        own = _draw(trace, capture(other, recorder=Ranking))
-        found = tuple(_draws(other, trace, known))
+        own = _draw(trace, _seen(other, trace, is_brief=is_brief))
+        if is_brief and not stands_out(trace, own, None, Limits()):
+            return ControlFact(ran=True, own=own)
+        found = tuple(_draws(other, trace, known, own if is_brief else None))
     except ReplicaError as error:
         return ControlFact(ran=False, reason=str(error))
     except Exception as error:  # noqa: BLE001 - the model ran with its own weights: what others break is ours to tell
         why = " ".join(f"{type(error).__name__}: {error}".split())
         return ControlFact(ran=False, reason=f"the model does not run when drawn by law ({why[:160]})")
-    if len(found) < _FEWEST:
+    if len(found) < _FEWEST and not (is_brief and found):
         return ControlFact(ran=False, reason="the loss is not finite when drawn by law", own=own)
     return ControlFact(ran=True, draws=found, own=own)
 
 
-def remeasured(subject: Subject, trace: Trace, before: ControlFact) -> ControlFact:
+def remeasured(subject: Subject, trace: Trace, earlier: ControlFact) -> ControlFact:
     """The record for the same modules with other weights: their draws by law are the same."""
-    return replace(before, own=_draw(trace, capture(subject, recorder=Ranking)))
+    return replace(earlier, own=_draw(trace, _seen(subject, trace, is_brief=True)))
 
 
-def _draws(other: Subject, trace: Trace, known: dict[str, Law]) -> Iterator[Draw]:
+def _seen(subject: Subject, trace: Trace, *, is_brief: bool) -> Trace:
+    if not is_brief:
+        return capture(subject, recorder=Ranking)
+    compared = [
+        *trace.weighted(),
+        *(source for each in trace.weighted() if (source := before(trace, each)) is not None),
+    ]
+    places = frozenset((each.module, each.call, each.name) for each in compared)
+    return capture(subject, recorder=partial(Comparing, places=places), backward=False)
+
+
+def _draws(other: Subject, trace: Trace, known: dict[str, Law], own: Draw | None) -> Iterator[Draw]:
+    """With ``own`` the first draw that it does not stand out from is the last."""
     for number in range(DRAWS):
         redraw_(other, known, torch.Generator().manual_seed(0xC0D1 + number + DRAWS * other.seed))
-        drawn = _draw(trace, capture(other, recorder=Ranking))
+        drawn = _draw(trace, _seen(other, trace, is_brief=own is not None))
         if math.isfinite(drawn.loss):
             yield drawn
+            if own is not None and not stands_out(trace, own, drawn, Limits()):
+                return
 
 
 def _draw(trace: Trace, seen: Trace) -> Draw:

@@ -1,5 +1,6 @@
 """From mutable records and fetched numbers to the frozen Trace."""
 
+import functools
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -55,7 +56,7 @@ def trace(
     tables = Tables(ledger)
     operations = tuple(_operation(record, ledger, tables, tickets.get(record.index)) for record in records)
     parameters, buffers = _split(subject, static.finish(run.recorder.used, _gradients(run, ledger)))
-    parameters = _with_repeated_rows(subject, parameters, operations)
+    parameters = _with_repeated_rows(subject, parameters, operations, run.small)
     parameters = _with_options(subject, _with_equal_rows(subject, parameters, operations))
     return Trace(
         model=subject.name,
@@ -85,13 +86,13 @@ def _complex(parameters: tuple[TensorFact, ...]) -> Iterator[tuple[str, str]]:
 
 
 def _with_repeated_rows(
-    subject: Subject, facts_: tuple[TensorFact, ...], operations: tuple[Operation, ...]
+    subject: Subject, facts_: tuple[TensorFact, ...], operations: tuple[Operation, ...], gradients: dict[str, Tensor]
 ) -> tuple[TensorFact, ...]:
-    """Count equal rows of tables that are no weights: learned tokens, few and small."""
+    """Count equal rows of tables that are no weights: learned tokens, few and small; not those that gradients part."""
     weights = tokens.weight_names(operations)
     named = {fact.name for fact in facts_ if len(fact.shape) > 1 and fact.is_used and fact.name not in weights}
     live = dict(subject.model.named_parameters()) if named else {}
-    repeated = {name: sum(len(group) - 1 for group in tokens.equal_rows(live[name])) for name in named if name in live}
+    repeated = {name: tokens.num_repeated(live[name], gradients.get(name)) for name in named if name in live}
     return tuple(
         replace(fact, repeated_rows=repeated[fact.name]) if repeated.get(fact.name) else fact for fact in facts_
     )
@@ -101,7 +102,8 @@ def _with_equal_rows(
     subject: Subject, facts_: tuple[TensorFact, ...], operations: tuple[Operation, ...]
 ) -> tuple[TensorFact, ...]:
     """Name equal rows of tables that an index is looked up in; constant ones are another story."""
-    names, live = tokens.table_names(operations), dict(subject.model.named_parameters())
+    names = tokens.table_names(operations)
+    live = dict(subject.model.named_parameters()) if names else {}
     equal = {
         fact.name: tokens.equal_table_rows(live[fact.name])
         for fact in facts_
@@ -155,9 +157,13 @@ def distinct_samples(subject: Subject) -> int | None:
     keys = []
     for tensor in tensors:
         flat = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).reshape(len(tensor), -1).cpu().double()
-        generator = torch.Generator().manual_seed(flat.shape[1])
-        keys.append(flat @ torch.rand(flat.shape[1], generator=generator, dtype=torch.float64))
-    return len(torch.stack(keys, 1).nan_to_num().unique(dim=0))
+        keys.append((flat @ _random_numbers(flat.shape[1])).nan_to_num().tolist())
+    return len(set(zip(*keys, strict=True)))
+
+
+@functools.lru_cache(maxsize=8)
+def _random_numbers(count: int) -> Tensor:
+    return torch.rand(count, generator=torch.Generator().manual_seed(count), dtype=torch.float64)
 
 
 def input_facts(subject: Subject) -> tuple[InputFact, ...]:

@@ -22,7 +22,7 @@ from stepzero.core.wake import WakeFact
 from stepzero.measure import oddities, suspicion
 from stepzero.measure.coverage import CRASHED
 from stepzero.probe.capture import capture
-from stepzero.probe.control import control
+from stepzero.probe.control import comparison
 from stepzero.probe.first_step import first_step
 from stepzero.probe.isolate import isolate
 from stepzero.probe.kernel import kernel
@@ -90,7 +90,7 @@ PROBES: dict[str, Probe] = {
         applies=lambda subject: subject.is_replicated,
         needs_gradient=False,
     ),
-    "control": Probe("drawing the model by law", control, ControlFact, oddities.of_oddity),
+    "control": Probe("drawing the model by law", comparison, ControlFact, oddities.of_oddity),
 }
 
 

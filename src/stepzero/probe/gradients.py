@@ -49,10 +49,15 @@ class Arrivals:
                 return None
             rows = _rows(gradient)
             norms = _row_norms(rows)
-            if norms.device.type == "cpu" and bool(_is_doubtful(norms).any()):
+            if norms.device.type == "cpu" and _has_doubtful(norms):
                 norms = _careful_norms(rows, norms)
             self._norms[name] = norms
             return gradient.new_zeros(()).expand_as(gradient)
+
+    def held(self, gradients: tuple[Tensor | None, ...]) -> dict[str, Tensor]:
+        """By name those that were small enough to keep until the end."""
+        named = zip(self._parameters, gradients, strict=True)
+        return {name: each for (name, _), each in named if each is not None and name not in self._norms}
 
     def facts(self, gradients: tuple[Tensor | None, ...]) -> dict[str, Arrival]:
         """By name, in the order of the parameters; a parameter that no gradient reached has none."""
@@ -106,6 +111,12 @@ def _doubtful(norms: dict[str, Tensor]) -> list[str]:
     if not any(bool(_is_doubtful(each).any()) for each in joined):
         return []
     return [name for name, norm in on_cpu.items() if bool(_is_doubtful(norm).any())]
+
+
+def _has_doubtful(norms: Tensor) -> bool:
+    """Whether any norm is 0 or infinite, in one call; with a NaN among them each has to be asked."""
+    low, high = torch.aminmax(norms)
+    return not (float(low) > 0.0 and float(high) < math.inf)
 
 
 def _is_doubtful(norms: Tensor) -> Tensor:

@@ -17,7 +17,8 @@ def dead_products(sleepers: Sleepers) -> tuple[list[DeadProduct], list[tuple[str
     A zero that wakes another stuck zero is its partner even if it stays asleep itself for the moment, because the
     activation between them has slope zero there.
     """
-    found = [name for name in sleepers.stuck if sleepers.is_factor(name) and sleepers.zero_slices(name)]
+    asked = [name for name in sleepers.stuck if sleepers.is_factor(name) and name not in sleepers.off]
+    found = [name for name in asked if sleepers.zero_slices(name)]
     zeros, untried = found[:_EXAMINED], found[_EXAMINED:]
     revived = {name: sleepers.revived_by([name]) for name in zeros}
     pairs: dict[str, set[str]] = {name: set() for name in zeros}

@@ -21,9 +21,9 @@ Methods = dict[str, list[frozenset[str]]]
 
 def optional(model: nn.Module, unread: list[str], everyone: Iterable[str]) -> set[str]:
     """Those of the ``unread`` parameters that code within reach of ``forward`` names, or whose whole module it does."""
-    groups = highest(unread, everyone)
-    if not groups:
+    if not unread:
         return set()
+    groups = highest(unread, everyone)
     methods = {kind: _methods(kind) for kind in {type(module) for module in model.modules()}}
     reached = _reached(methods.values(), {_START, *_public(type(model))})
     return {

@@ -6,6 +6,7 @@ factors, the matched control.
 
 import copy
 import math
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from stepzero.probe.uses import flat_tensors
 Gradients = dict[str, Tensor | None]
 Sizes = dict[str, Tensor | None]
 """For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
+_LEAST = torch.finfo(torch.float64).tiny
+"""Stands for a gradient that is known to be rounding alone where rounding happened to leave nothing."""
 _OF_NOISE = 8.0
 """A gradient is zero when it is no more than so many times what another rounding changes in it."""
 _FAINT, FAINT_AS_IS = 1e-9, 1e-4
@@ -61,6 +64,7 @@ class Replica:
             if not as_is:
                 self.model.double()._apply(widened)  # noqa: SLF001 - double() leaves complex ones
             set_modes(self.model)
+        self._modules, self._is_settled = list(self.model.modules()), False
         self.parameters: dict[str, Tensor] = dict(self.model.named_parameters())
         self.trainable = {name: each for name, each in self.parameters.items() if each.requires_grad}
         self._start = {name: each.detach().clone() for name, each in self.parameters.items()}
@@ -106,7 +110,7 @@ class Replica:
             found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
             seen = main_output(output).detach()
             faint = FAINT_AS_IS if self._as_is else _FAINT
-            found |= {name: -each for name in cancelled if (each := found.get(name)) is not None}
+            found |= {name: -each.clamp_min(_LEAST) for name in cancelled if (each := found.get(name)) is not None}
             if _is_any_faint(found, max(1, seen.numel()) ** -0.5, faint, found if doubted is None else doubted):
                 third = self._differentiated(scalar / 3)
                 for name, norms in found.items():
@@ -140,8 +144,7 @@ class Replica:
     def output(self, batch: int = 0) -> Tensor:
         """Main output of the model; derivatives are on, since a forward may take some of its own."""
         with self._running():
-            args, kwargs = copy.deepcopy(self._batches[batch])
-            return main_output(self.model(*args, **kwargs)).detach()
+            return main_output(self._called(batch, None)).detach()
 
     def evaluate(self) -> None:
         """Evaluation mode from now on: norms use the statistics they keep."""
@@ -211,6 +214,21 @@ class Replica:
         args, kwargs = copy.deepcopy(self._batches[batch])
         for index, tensor in enumerate(flat_tensors((*args, *kwargs.values()) if watch is not None else ())):
             watch.add_input(f"args[{index}]", tensor)
+        output = self.model(*args, **kwargs)
+        if not self._is_settled:
+            self._is_settled, before = True, self._modules
+            self._modules = list(self.model.modules())
+            if list(map(id, before)) != list(map(id, self._modules)):
+                return self._settled(batch, output, watch)
+        return output
+
+    def _settled(self, batch: int, output: Any, watch: Any) -> Any:
+        """Once more, for models that exchange parts of themselves when they first run: the new ones drop out."""
+        set_modes(self.model)
+        if watch is not None:  # which has seen the old parts run, and must not see everything twice
+            return output
+        seed_everything(self._subject.seed)
+        args, kwargs = copy.deepcopy(self._batches[batch])
         return self.model(*args, **kwargs)
 
     def _scalar(self, batch: int, watch: Any, *, loss_only: bool = False) -> tuple[Any, Tensor]:
@@ -272,7 +290,7 @@ def _has_own_loss(output: Any) -> bool:
 def copied_model(subject: Subject) -> nn.Module:
     """A deep copy; where the model refuses, the factory builds it again and the values are copied over."""
     try:
-        return copy.deepcopy(subject.model, _computed(subject.model))
+        return copy.deepcopy(subject.model, {**_empty(subject.model), **_computed(subject.model)})
     except Exception as error:
         if subject.factory is None:
             why = " ".join(f"{type(error).__name__}: {error}".split())
@@ -283,6 +301,12 @@ def copied_model(subject: Subject) -> nn.Module:
     for (_, mine), (_, theirs) in zip(model.named_parameters(), subject.model.named_parameters(), strict=True):
         mine.requires_grad_(theirs.requires_grad)
     return model
+
+
+def _empty(model: nn.Module) -> dict[int, Any]:
+    """Memo of deep copy for empty containers: a module has ten for hooks, and they take most of the time of a copy."""
+    kept = (value for module in model.modules() for value in vars(module).values())
+    return {id(each): type(each)() for each in kept if type(each) in (OrderedDict, dict) and not each}
 
 
 def _computed(model: nn.Module) -> dict[int, Any]:

@@ -1,8 +1,17 @@
 """The rows of a weight: for each unit the numbers of one parameter that feed it."""
 
-from torch import Tensor
+from collections.abc import Iterable
 
-from stepzero.core.trace import ParameterUse
+import torch
+from torch import Tensor, nn
+
+from stepzero.core.trace import Operation, ParameterUse
+from stepzero.measure.redundancy import parallel_groups
+from stepzero.measure.suspicion import tensor_of
+from stepzero.measure.uses import WEIGHTS
+
+_ROUNDINGS = 8
+"""Of the weight's dtype, between a row and a multiple of it."""
 
 
 def row_matrix(parameter: Tensor, use: ParameterUse) -> Tensor | None:
@@ -21,3 +30,26 @@ def row_matrix(parameter: Tensor, use: ParameterUse) -> Tensor | None:
         detached = detached.narrow(*use.part)
     rows = detached.movedim(axes, list(range(len(axes))))
     return rows.flatten(0, len(axes) - 1).reshape(rows.shape[: len(axes)].numel(), -1)
+
+
+def are_told_apart(model: nn.Module, layers: Iterable[tuple[Operation, ParameterUse]]) -> bool:
+    """Whether the rows alone say that no unit of these layers is another one, or a multiple of it.
+
+    ``layers`` are all whose units look alike, first to last. What enters the first of them has no copies, so that
+    copies among its units need rows that are alike; then none enter the second, and so on. False where rows cannot be
+    read, or a unit is silent and its row says nothing.
+    """
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    for operation, use in layers:
+        if sum(each.slot in WEIGHTS for each in operation.uses) != 1 or operation.forward is None:
+            return False
+        weight = parameters.get(use.parameter)
+        matrix = row_matrix(weight, use) if weight is not None and weight.is_floating_point() else None
+        if matrix is None or bool((tensor_of(operation.forward.unit_square) == 0).any()):
+            return False
+        rows = matrix.to("cpu", torch.float64)
+        if not bool(rows.isfinite().all()) or not bool(rows.any(1).all()):
+            return False
+        if parallel_groups(rows, _ROUNDINGS * torch.finfo(matrix.dtype).eps):
+            return False
+    return True

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from stepzero.core.trace import LossFact
 from stepzero.probe.recorder import Recorder
 
@@ -15,5 +17,7 @@ class Run:
     loss: LossFact = LossFact("none", "none", None)
     loss_index: int | None = None
     gradients: dict[str, tuple[int, int, bool]] = field(default_factory=dict)
+    small: dict[str, Tensor] = field(default_factory=dict)
+    """Gradients of the small parameters."""
     has_backward: bool = False
     conditions: list[str] = field(default_factory=list)

@@ -18,6 +18,9 @@ from stepzero.probe.waking import after_one_step
 
 MIN_STEPS = 3
 _SEVERAL = 2
+_GAIN = Law(1.0, 0.0)
+_NEARBY = 0.1
+"""Of a factor: an activation that cuts off at 6 hands it on while nothing comes near."""
 _TAMER = (1.0, 0.3, 0.1)
 """Where laws make a network overflow, matrices are drawn so much smaller."""
 
@@ -35,6 +38,7 @@ class Sleepers:
         same: float,
         cancelled: frozenset[str] = frozenset(),
         doubted: frozenset[str] | None = None,
+        off: frozenset[str] = frozenset(),
     ) -> None:
         self.replica, self.laws, self.longest, self.same = replica, found, longest, same
         self._generator = torch.Generator().manual_seed(0x3A4E + seed)
@@ -48,6 +52,8 @@ class Sleepers:
         """Parameters whose gradient is known to be rounding alone."""
         self.doubted = doubted
         """Those whose gradient at the start may be; all of them when None."""
+        self.off = off
+        """Those whose sleeping slices are units that are off: steps may switch one on by chance, and prove nothing."""
         self.exact: dict[str, bool] = {}
         self.missing: list[str] = []
         self.last: Sizes = {}
@@ -72,6 +78,7 @@ class Sleepers:
         if not all(each is None or bool(each.isfinite().all()) for each in look.sizes.values()):
             return None
         self.outputs[0], sizes, gradients = look.output, look.sizes, look.gradients
+        self._tell_units_off(sizes)
         if self._has_zeros(sizes):
             if (woken := after_one_step(self, sizes, gradients)) is not None:
                 self._begin(sizes)
@@ -79,12 +86,40 @@ class Sleepers:
                 self._note(1, woken.sizes)
                 self.exact |= dict.fromkeys(woken.rounding, False)
                 self._changes |= {self._key(name): woken.change for name in woken.rounding}
+                self.cancelled |= woken.idle | woken.rounding
                 return 1
             sizes, gradients = self._joined(sizes, gradients)  # perhaps another batch reaches them
         self.missing = [name for name, each in sizes.items() if each is None]
         taken = self._step_until_quiet(sizes, gradients)
         self.replica.reset()
         return taken
+
+    def _tell_units_off(self, sizes: Sizes) -> None:
+        """Ask, where only some slices of a parameter get nothing, whether a leak in the rectifiers wakes them."""
+        known = self.tables | self.off
+        zeros = {name: each == 0 for name, each in sizes.items() if each is not None and name not in known}
+        partly = {name: which for name, which in zeros.items() if bool(which.any()) and not bool(which.all())}
+        if not partly:
+            return
+        self.replica.is_leaky = True
+        try:
+            leaking = self.replica.look(0, doubted=frozenset()).sizes
+        finally:
+            self.replica.is_leaky = False
+        woken = {
+            name: which
+            for name, which in partly.items()
+            if (now := leaking[name]) is not None and bool((now[which] != 0).all())
+        }
+        # A unit without weights is not off, but at the kink, where a leak says nothing.
+        weights = {name for name, which in woken.items() if self._are_filled(name, which)}
+        modules = {name.rpartition(".")[0] for name in weights}
+        self.off |= {name for name in woken if name in weights or name.rpartition(".")[0] in modules}
+
+    def _are_filled(self, name: str, which: Tensor) -> bool:
+        """Whether each of these slices of a matrix holds a number that is not zero."""
+        start = self.replica.start_of(name)
+        return start.dim() > 1 and bool(start[which.to(start.device)].flatten(1).any(1).all())
 
     def is_silent(self, name: str) -> bool:
         """Whether a slice that was not seen to wake had a gradient of exactly zero to the end."""
@@ -107,7 +142,8 @@ class Sleepers:
 
     def _has_zeros(self, sizes: Sizes) -> bool:
         """Whether a slice gets nothing at all; what rounding leaves of a cancelled sum is no sleep but algebra."""
-        return any(each is None or bool((each == 0).any()) for name, each in sizes.items() if name not in self.tables)
+        known = self.tables | self.off
+        return any(each is None or bool((each == 0).any()) for name, each in sizes.items() if name not in known)
 
     def is_every_one_asleep(self) -> bool:
         """Whether the gradients could be those of a constant: all of them are zero."""
@@ -123,9 +159,43 @@ class Sleepers:
             look = self.look(step % 2)
             sizes, gradients = look.sizes, look.gradients
             self.last = sizes
-            if not self._note(step, sizes) and step >= MIN_STEPS:
+            if not self._note(step, sizes) and (step >= MIN_STEPS or self._are_idle(sizes)):
                 return step
         return self.longest
+
+    def _are_idle(self, sizes: Sizes) -> bool:
+        """Whether all that gets nothing still changes nothing: then no further step can wake it."""
+        known = self.tables | self.off | self.cancelled
+        still = {
+            name: now == 0
+            for name, now in sizes.items()
+            if now is not None and name not in known and _has_exact_zero(now) and self.asleep(name)
+        }
+        if not still or not self.is_idle(still):
+            return False
+        self.cancelled |= still.keys()
+        return True
+
+    def is_idle(self, slices: dict[str, Tensor]) -> bool:
+        """Whether redrawing these slices changes nothing where the copy stands, on either batch.
+
+        Never of zeros in a matrix: what they are multiplied with may be zero, too, and they wait for each other.
+        """
+        if any(
+            self.replica.start_of(name).dim() > 1 and not self._are_filled(name, which)
+            for name, which in slices.items()
+        ):
+            return False
+        now = {name: self.replica.parameters[name].detach().clone() for name in slices}
+        drawn = {name: _at(slices[name], value, self.noise(value)) for name, value in now.items()}
+        for batch in (0, 1):
+            before = self.replica.output(batch)
+            self.replica.write(drawn)
+            after = self.replica.output(batch)
+            self.replica.write(now)
+            if not _distance(before, after) <= self.same:
+                return False
+        return True
 
     def _begin(self, sizes: Sizes) -> None:
         """Note what is live from the start."""
@@ -138,7 +208,7 @@ class Sleepers:
     def _is_waiting(self, sizes: Sizes) -> bool:
         for name, first in self.first.items():
             now = sizes[name]
-            if now is None or None not in first or name in self.tables:
+            if now is None or None not in first or name in self.tables or name in self.off:
                 continue
             if _has_exact_zero(now[self.asleep(name)]):
                 return True
@@ -153,7 +223,7 @@ class Sleepers:
                 continue
             for place, size in enumerate(each.tolist()):
                 if size > 0 and first[place] is None:
-                    first[place], grew = step, True
+                    first[place], grew = step, grew or name not in self.off
                     self.waking[name] = max(self.waking.get(name, 0.0), size)
         return grew
 
@@ -195,7 +265,11 @@ class Sleepers:
     def _moved(self, name: str) -> Tensor:
         """The parameter with its sleeping slices redrawn, whatever its law says."""
         start = self.replica.start_of(name)
-        moved = start + steps.scale_of(start) * self.noise(start)
+        is_scale = start.dim() > 1 and start.numel() == start.shape[0]  # of each unit, as in a depthwise 1 x 1
+        if is_scale or self.laws.get(name) == _GAIN:  # what a norm takes off is the size of a factor, not its sign
+            moved = torch.where(start == 0, self.noise(start), start * torch.exp(_NEARBY * self.noise(start)))
+        else:
+            moved = start + steps.scale_of(start) * self.noise(start)
         if start.dim() and name in self.first:
             awake = [place for place, step in enumerate(self.first[name]) if step is not None]
             moved[awake] = start[awake]
@@ -212,14 +286,23 @@ class Sleepers:
             self.replica.reset()
         return change
 
-    def try_all_at_once(self, names: list[str]) -> bool:
-        """Whether all of them together change nothing: then none needs a look of its own."""
+    def change_nothing(self, names: list[str], *, ask_all: bool = False) -> bool:
+        """Whether none of them changes the output; asked of all at once, and of halves where that changes something.
+
+        ``ask_all``: also when one that does is found, so that all are known.
+        """
         if len(names) < _SEVERAL:
-            return False
+            return all(self.change_by(name) <= self.same for name in names)
         change = self.change({name: self._moved(name) for name in names}, (0,))
+        if change == 0.0:  # no rounding either: unused, or a choice between experts that came out as before
+            change = self.change({name: self._moved(name) for name in names}, (0,))
         if change <= self.same:
             self._changes.update({self._key(name): change for name in names})
-        return change <= self.same
+            return True
+        alike = list({self._key(name): name for name in names}.values())
+        one, other = alike[: len(alike) // 2], alike[len(alike) // 2 :]
+        is_first_quiet = self.change_nothing(one, ask_all=ask_all)
+        return (is_first_quiet or ask_all) and self.change_nothing(other, ask_all=ask_all) and is_first_quiet
 
     def change_by(self, name: str) -> float:
         """How far the output moves, relatively, when the sleeping slices of this parameter alone are redrawn."""
@@ -288,6 +371,13 @@ class Sleepers:
 def _has_exact_zero(sizes: Tensor) -> bool:
     """Whether a slice gets nothing, not even rounding; one of a cancelled sum's slices can come to 0 by chance."""
     return bool((sizes == 0).any()) and not bool((sizes < 0).any())
+
+
+def _at(which: Tensor, value: Tensor, noise: Tensor) -> Tensor:
+    """``value`` plus its scale times ``noise`` in these slices along axis 0."""
+    places = which.to(value.device)
+    places = places.view(-1, *[1] * (value.dim() - 1)) if value.dim() else places[0]
+    return torch.where(places, value + steps.scale_of(value) * noise, value)
 
 
 def role_of(name: str) -> str:

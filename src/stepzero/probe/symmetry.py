@@ -17,12 +17,14 @@ from torch import Tensor
 from stepzero.core.symmetry import Level, Member, SymmetryFact, UnitBlock, Width
 from stepzero.core.trace import Trace
 from stepzero.measure.redundancy import equal_groups, parallel_groups
+from stepzero.measure.suspicion import look_alikes, of_hidden_copies
+from stepzero.measure.uses import units, weight_use
 from stepzero.probe import steps
 from stepzero.probe.confirm import gap, is_rounding
 from stepzero.probe.fingerprints import UnitRecorder, Visit
 from stepzero.probe.prints import Prints, all_different, prints_of, siblings
 from stepzero.probe.replica import Gradients, Replica, ReplicaError
-from stepzero.probe.rows import row_matrix
+from stepzero.probe.rows import are_told_apart, row_matrix
 from stepzero.probe.sets import token_blocks
 from stepzero.probe.stack import certificate
 from stepzero.probe.subject import Subject
@@ -36,6 +38,8 @@ _PAIR = 2
 
 def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
     """Look for copies among the units of ``subject``'s model; never raises because of the model."""
+    if trace is not None and (widths := _told_by_rows(subject, trace)):
+        return SymmetryFact(ran=True, widths=widths)
     try:
         replica = Replica(subject)
         tolerance = _tolerance(subject)
@@ -49,6 +53,15 @@ def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
         return replace(fact, tokens=tokens, certificate=_certificate(fact, groups))
     except ReplicaError as error:
         return SymmetryFact(ran=False, reason=str(error))
+
+
+def _told_by_rows(subject: Subject, trace: Trace) -> tuple[Width, ...]:
+    """Widths of a network whose look-alikes are units with unlike rows, on a batch that hardly tells them apart."""
+    alike = look_alikes(trace) if trace.has_backward and not of_hidden_copies(trace) else []
+    if not alike or not are_told_apart(subject.model, alike):
+        return ()
+    named = {use.parameter: units(each) for each in trace.weighted() if (use := weight_use(each)) is not None}
+    return tuple(Width(name, count, count) for name, count in named.items())
 
 
 def _certificate(fact: SymmetryFact, groups: dict[str, list[list[int]]] | None) -> str:

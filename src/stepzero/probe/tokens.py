@@ -9,12 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from stepzero.core.trace import Operation, ParameterUse
-from stepzero.measure.redundancy import twin_groups
+from stepzero.measure.redundancy import equal_groups, twin_groups
 
 _LARGEST = 1 << 20
 """Numbers; larger tables are looked up, not read whole."""
 TOLD = 8
 """Rows of a looked-up table that are named."""
+_SAME = 1e-4
+"""Relative difference of two gradients in float32 that may be one."""
 _COLUMNS = 4
 """Numbers of a row that are compared first: random ones that share four share all."""
 _PLAIN = (Tensor, nn.Parameter)
@@ -57,6 +59,15 @@ def equal_rows(tensor: Tensor) -> list[list[int]]:
     if not is_table or not tensor.is_floating_point() or tensor.is_meta:
         return []
     return twin_groups(rows_of(tensor))
+
+
+def num_repeated(tensor: Tensor, gradient: Tensor | None) -> int:
+    """Rows that are equal to an earlier one, and get its gradient as far as that is known."""
+    groups = equal_rows(tensor)
+    if gradient is None or gradient.layout != torch.strided or gradient.shape != tensor.shape:
+        return sum(len(group) - 1 for group in groups)
+    rows = rows_of(gradient).to("cpu", torch.float64)
+    return sum(len(same) - 1 for group in groups for same in equal_groups(rows[group], _SAME))
 
 
 def equal_table_rows(table: Tensor) -> tuple[int, ...]:

@@ -17,9 +17,9 @@ from torch import Tensor
 from stepzero.core.limits import Limits
 from stepzero.core.trace import Trace
 from stepzero.core.wake import Cause, ParameterWake, WakeFact
-from stepzero.measure.cancelled import cancelled
+from stepzero.measure.cancelled import cancelled, is_cancelled_sum
 from stepzero.measure.control import laws
-from stepzero.measure.suspicion import of_silence
+from stepzero.measure.suspicion import of_silence, with_units_off
 from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.products import dead_products
 from stepzero.probe.replica import FAINT_AS_IS, Replica, ReplicaError
@@ -45,7 +45,17 @@ def wake(subject: Subject, trace: Trace, optimizer: Any = None) -> WakeFact:
             return glanced
         replica = Replica(subject)
         fact = _fact(
-            Sleepers(replica, laws(trace), _longest(trace), subject.seed, _tables(trace), _SAME, _cancelled(trace))
+            Sleepers(
+                replica,
+                laws(trace),
+                _longest(trace),
+                subject.seed,
+                _tables(trace),
+                _SAME,
+                _cancelled(trace),
+                off=with_units_off(trace),
+            ),
+            trace,
         )
         own = optimizer_of(optimizer, subject.model, replica.parameters) if optimizer is not None else None
         return touched(replica, own, fact) if own is not None and fact.ran else fact
@@ -87,12 +97,26 @@ def _longest(trace: Trace) -> int:
     return min(MAX_STEPS, max(MIN_STEPS, max(depth, default=0)))
 
 
-def _fact(sleepers: Sleepers) -> WakeFact:
+def _note_cancelled_sums(sleepers: Sleepers, trace: Trace) -> None:
+    """Offsets whose gradient came to exactly 0 by chance: live terms that cancel, and a value that changes nothing."""
+    doubted = [
+        name
+        for name in sleepers.stuck
+        if sleepers.exact.get(name) and is_cancelled_sum(trace, name, sleepers.asleep(name), Limits())
+    ]
+    sleepers.change_nothing(doubted, ask_all=True)
+    sleepers.cancelled |= {name for name in doubted if sleepers.change_by(name) <= sleepers.same}
+
+
+def _fact(sleepers: Sleepers, trace: Trace) -> WakeFact:
     """Step, then explain what never woke."""
     if (taken := sleepers.stepped()) is None:
         return WakeFact(ran=False, reason="a gradient is not finite at the start")
+    _note_cancelled_sums(sleepers, trace)
     products, blockers, woken = dead_products(sleepers)
-    sleepers.try_all_at_once([*sleepers.missing, *sleepers.stuck])
+    known = sleepers.cancelled | sleepers.off
+    asked = [name for name in sleepers.stuck if name not in known and not _is_live(sleepers, name)]
+    sleepers.change_nothing([*sleepers.missing, *asked], ask_all=True)
     return WakeFact(
         ran=True,
         steps=taken,
@@ -107,24 +131,35 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
     """The answer where float32 is sure of it; None where float64 has to tell.
 
     Sure are slices that wake within `_GLANCED` steps, gradients that are rounding alone where the value changes
-    nothing, and units that are off. Zero factors are not, nor what acts on the output without a gradient.
+    nothing, also those of which rounding left nothing, and units that are off. Zero factors are not, nor what acts on
+    the output without a gradient.
     """
     if not {fact.dtype for fact in trace.parameters} | {each.dtype for each in trace.operations} <= _AS_IS:
         return None
     try:
         replica = Replica(subject, as_is=True)
-        known, doubted = _cancelled(trace), _doubted(trace)
-        sleepers = Sleepers(replica, laws(trace), MIN_STEPS, subject.seed, _tables(trace), _SAME_AS_IS, known, doubted)
+        sleepers = Sleepers(
+            replica,
+            laws(trace),
+            MIN_STEPS,
+            subject.seed,
+            _tables(trace),
+            _SAME_AS_IS,
+            _cancelled(trace),
+            _doubted(trace),
+            with_units_off(trace),
+        )
         taken = sleepers.stepped()
         if taken is None or sleepers.latest > _GLANCED or sleepers.is_every_one_asleep():
             return None
-        silent = [name for name in sleepers.stuck if sleepers.is_silent(name)]
-        faint = [*sleepers.missing, *(name for name in sleepers.stuck if name not in silent)]
+        _note_cancelled_sums(sleepers, trace)
+        silent = [name for name in sleepers.stuck if sleepers.is_silent(name) and name not in sleepers.cancelled]
+        known = sleepers.cancelled.union(silent)
+        faint = [*sleepers.missing, *(name for name in sleepers.stuck if name not in known)]
         if any(sleepers.is_factor(name) and sleepers.zero_slices(name) for name in silent):
             return None
-        if not sleepers.try_all_at_once(faint) and any(sleepers.change_by(name) > sleepers.same for name in faint):
+        if not sleepers.change_nothing(faint):
             return None
-        sleepers.try_all_at_once(silent)
         described = _all_described(sleepers, set())
     except ReplicaError:
         return None
@@ -146,14 +181,21 @@ def _all_described(sleepers: Sleepers, woken: set[str]) -> tuple[ParameterWake, 
 def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) -> ParameterWake:
     asleep, is_missing = sleepers.asleep(name), name in sleepers.missing
     is_asleep = is_missing or bool(asleep)
-    effect = sleepers.change_by(name) > sleepers.same if is_asleep else None
+    is_known = name in sleepers.cancelled
+    effect: bool | None = None
     alive: Tensor | None = None
     cause: Cause = ""
-    if is_asleep and not (effect or is_missing or sleepers.exact[name]):
-        cause = "algebra"  # a cancelled sum that changes nothing: no other start would make it matter
-    elif is_asleep or is_slow:  # what wakes at once needs no comparison
+    is_live = is_woken
+    if is_known and is_asleep:
+        cause = "algebra"
+    elif is_asleep:
+        is_live = is_woken or name in sleepers.off or _is_live(sleepers, name)
+        effect = None if is_live else sleepers.change_by(name) > sleepers.same
+        if not (is_live or effect or is_missing or sleepers.exact[name]):
+            cause = "algebra"  # a cancelled sum that changes nothing: no other start would make it matter
+    if not cause and (is_asleep or is_slow):  # what wakes at once needs no comparison
         alive = sleepers.control[0].get(name)
-    is_live = is_woken or (alive is not None and bool((alive[asleep or slice(None)] > 0).any()))
+        is_live = is_live or (alive is not None and bool((alive[asleep or slice(None)] > 0).any()))
     if is_asleep and not cause:
         cause = _cause(is_live=is_live, effect=bool(effect), is_missing=is_missing)
     size = sleepers.waking.get(name)
@@ -168,6 +210,13 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) 
         control=is_live if is_asleep or alive is not None else None,
         wake_size=size / reference if size is not None and reference > 0 else None,
     )
+
+
+def _is_live(sleepers: Sleepers, name: str) -> bool:
+    """Whether slices that get nothing at all would get a gradient in the same network drawn by its laws."""
+    alive = sleepers.control[0].get(name)
+    is_exact = bool(sleepers.exact.get(name))
+    return is_exact and alive is not None and bool((alive[sleepers.asleep(name) or slice(None)] > 0).any())
 
 
 def _runs(first: list[int | None]) -> tuple[tuple[int | None, int], ...]:

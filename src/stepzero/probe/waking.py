@@ -18,6 +18,7 @@ class Copy(Protocol):
 
     replica: Replica
     tables: frozenset[str]
+    off: frozenset[str]
     same: float
 
     def look(self, batch: int, doubted: frozenset[str] | None = None) -> Look:
@@ -25,6 +26,9 @@ class Copy(Protocol):
 
     def noise(self, like: Tensor) -> Tensor:
         """Standard normal numbers."""
+
+    def is_idle(self, slices: dict[str, Tensor]) -> bool:
+        """Whether redrawing these slices changes nothing where the copy stands."""
 
     def change(self, values: dict[str, Tensor], batches: tuple[int, ...] = (0, 1)) -> float:
         """Relative change of the output with other values."""
@@ -40,15 +44,29 @@ class Woken:
     """Parameters with such slices."""
     change: float
     """Relative change of the output when they are redrawn: no more than rounding."""
+    idle: frozenset[str] = frozenset()
+    """Parameters of which slices sleep on, and change nothing: all that slept did, so that no further step helps."""
 
 
 def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | None:
-    """Step once along ``gradients`` and look again; None where a slice still sleeps. The copy is left at the start."""
-    asleep = {name: each == 0 for name, each in sizes.items() if each is not None and name not in copy.tables}
+    """Step once along ``gradients`` and look again; None where that answers too little. The copy is left at the start.
+
+    Little is answered where some of what slept wakes and some does not: what woke may wake the rest.
+    """
+    known = copy.tables | copy.off
+    asleep = {name: each == 0 for name, each in sizes.items() if each is not None and name not in known}
     asleep = {name: which for name, which in asleep.items() if bool(which.any())}
     steps.along(copy.replica, steps.moving(sizes, gradients))
     later = copy.look(0, frozenset(asleep)).sizes
+    still = dict[str, Tensor]()
+    for name, which in asleep.items():
+        now = later[name]
+        if now is not None and bool((which & (now == 0)).any()) and not bool((now < 0).any()):
+            still[name] = which & (now == 0)
+    is_idle = bool(still) and still.keys() == asleep.keys() and copy.is_idle(still)
     copy.replica.reset()
+    if is_idle:
+        return Woken({name: later[name] for name in later}, frozenset(), 0.0, frozenset(still))
     found, rounding = dict(later), dict[str, Tensor]()
     for name, which in asleep.items():
         now = later[name]

@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import pytest
@@ -58,6 +59,36 @@ IMAGES = torch.randn(8, 64, 8, 8, generator=generator(3))
 )
 def test_depthwise_convolutions(is_wrong, norm, expected):
     assert severities("SZ313", depthwise(is_wrong=is_wrong, norm=norm), IMAGES) == expected
+
+
+def separable(*, norm):
+    """Depthwise, then pointwise, then a norm that takes off the scale of both."""
+    parts = []
+    for number in range(4):
+        conv, mix = nn.Conv2d(64, 64, 3, padding=1, groups=64), nn.Conv2d(64, 64, 1)
+        nn.init.normal_(conv.weight, std=math.sqrt(2 / (64 * 9)), generator=generator(number))
+        nn.init.normal_(mix.weight, std=math.sqrt(2 / 64), generator=generator(10 + number))
+        parts += [conv, mix, *([nn.BatchNorm2d(64)] if norm else []), nn.ReLU()]
+    return nn.Sequential(*parts, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 4))
+
+
+@pytest.mark.parametrize(("norm", "expected"), [(True, ["info"]), (False, ["warning"])])
+def test_a_norm_behind_another_linear_layer_takes_the_scale_off(norm, expected):
+    assert severities("SZ313", separable(norm=norm), IMAGES) == expected
+
+
+@pytest.mark.parametrize(
+    ("widths", "expected"), [((256, 128, 64, 32, 16), ["info"]), ((64, 128, 256, 512), ["warning"])]
+)
+def test_torchs_default_of_transposed_convolutions_is_a_note_while_they_halve_their_channels(widths, expected):
+    torch.manual_seed(0)
+    layers = [
+        part
+        for first, second in itertools.pairwise(widths)
+        for part in (nn.ConvTranspose2d(first, second, 2, 2), nn.ReLU())
+    ]
+    model = nn.Sequential(*layers[:-1])
+    assert severities("SZ313", model, torch.randn(2, widths[0], 1, 1)) == expected
 
 
 # -- traps ----------------------------------------------------------------------------------------------------------

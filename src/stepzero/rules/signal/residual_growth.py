@@ -3,7 +3,7 @@
 from stepzero.core.finding import Finding, Fix, Severity
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Trace
+from stepzero.core.trace import Graph, Trace
 from stepzero.measure.stream import Stream, streams
 from stepzero.measure.updates import extreme_updates
 
@@ -89,7 +89,7 @@ def residual_growth(trace: Trace, limits: Limits) -> Verdict:
     """
     for stream in streams(trace):
         growth = stream.growth
-        if growth is not None and growth > limits.growth_warning:
+        if growth is not None and growth > limits.growth_warning and not _ends_in_norm(trace, stream):
             yield _finding(trace, stream, growth, limits)
 
 
@@ -102,6 +102,12 @@ def _severity(trace: Trace, stream: Stream, growth: float, limits: Limits) -> Se
         return "warning"
     is_extreme = updates[0] < limits.gradient_error_update or updates[1] > limits.gradient_error_update_high
     return "error" if is_extreme else "warning"
+
+
+def _ends_in_norm(trace: Trace, stream: Stream) -> bool:
+    """Whether the one sum of the stream is read by norms alone: nothing grows on from block to block."""
+    readers = [trace.operations[each] for each in Graph(trace).readers[stream.seen[-1].add.index]]
+    return len(stream.blocks) == 1 and bool(readers) and all(reader.kind == "norm" for reader in readers)
 
 
 def _finding(trace: Trace, stream: Stream, growth: float, limits: Limits) -> Finding:

@@ -5,11 +5,12 @@ import math
 from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Trace
+from stepzero.core.trace import Graph, Trace
+from stepzero.measure.cancelled import is_scale_taken_off
 from stepzero.measure.wrong_fans import Draw, Mistake, draws, is_lawful, mistakes
 
 
-@rule("SZ313", "wrong-fan", tier=1, limits=("fan_factor", "fan_margin"))
+@rule("SZ313", "wrong-fan", tier=1, limits=("fan_factor", "fan_margin", "fan_default"))
 def wrong_fan(trace: Trace, limits: Limits) -> Verdict:
     """A weight follows a known law with the wrong fan.
 
@@ -18,7 +19,9 @@ def wrong_fan(trace: Trace, limits: Limits) -> Verdict:
     Weights whose standard deviation agrees, within what the sample can tell, with gain / sqrt(fan) for a fan misread
     from the stored shape (a matrix used as x @ W, a transposed or a grouped convolution) and with no law for the true
     fan. Reported when the factor is above 1.4 and the evidence does not rest on chance: two shapes that agree on one
-    mistake, or one shape whose standard deviation is known to 6 %. Layers in front of a norm are a note.
+    mistake, or one shape whose standard deviation is known to 6 %. Layers whose scale a norm takes off are a note, and
+    so is torch's own default where the factor is below 1.5: a transposed convolution that halves its channels starts a
+    root of two smaller than its author thinks.
 
     Why it matters
     --------------
@@ -85,17 +88,23 @@ def wrong_fan(trace: Trace, limits: Limits) -> Verdict:
             for mistake in mistakes(draw):
                 found.setdefault((mistake.reading, mistake.law), []).append(mistake)
     said: set[str] = set()
+    graph = Graph(trace)
     for group in sorted(found.values(), key=len, reverse=True):
         fresh = [mistake for mistake in group if mistake.draw.facts[0].name not in said]
         large = [mistake for mistake in fresh if _factor(mistake) > limits.fan_factor]
         if large and _is_sure(fresh, limits):
             said.update(fact.name for mistake in fresh for fact in mistake.draw.facts)
-            yield _finding(large, limits)
+            yield _finding(graph, large, limits)
 
 
 def _factor(mistake: Mistake) -> float:
     """How far the draw is from its law, either way."""
     return math.sqrt(max(mistake.wrong / mistake.right, mistake.right / mistake.wrong))
+
+
+def _is_large(mistake: Mistake, limits: Limits) -> bool:
+    """Torch's default is itself smaller than a law that keeps the signal by more than a factor: one more is a note."""
+    return mistake.law != "torch's default" or _factor(mistake) > limits.fan_default
 
 
 def _is_sure(group: list[Mistake], limits: Limits) -> bool:
@@ -104,13 +113,15 @@ def _is_sure(group: list[Mistake], limits: Limits) -> bool:
     return len(factors) > 1 or min(mistake.draw.margin for mistake in group) <= limits.fan_margin
 
 
-def _is_normalised(draw: Draw) -> bool:
-    return draw.operation.consumer in ("norm", "softmax", "attention")
+def _is_felt(graph: Graph, draw: Draw) -> bool:
+    """Whether the scale reaches something that is not a norm."""
+    is_normalised = draw.operation.consumer in ("norm", "softmax", "attention")
+    return not (is_normalised or is_scale_taken_off(graph, draw.operation))
 
 
-def _finding(group: list[Mistake], limits: Limits) -> Finding:
+def _finding(graph: Graph, group: list[Mistake], limits: Limits) -> Finding:
     worst = max(group, key=_factor)
-    is_felt = any(not _is_normalised(mistake.draw) for mistake in group)
+    is_felt = any(_is_felt(graph, mistake.draw) and _is_large(mistake, limits) for mistake in group)
     ratio = math.sqrt(worst.right / worst.wrong)
     name = worst.draw.facts[0].name
     return Finding(

@@ -4,7 +4,7 @@ from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Trace
-from stepzero.measure.adapters import Pair, alignment, pairs
+from stepzero.measure.adapters import Pair, alignment, is_split_off, pairs
 from stepzero.measure.meetings import ZeroPaths
 from stepzero.measure.roundoff import unit_roundoff
 from stepzero.measure.uses import weight_use
@@ -29,9 +29,10 @@ def adapter_off_identity(trace: Trace, limits: Limits) -> Verdict:
     When it is fine
     ---------------
     Either factor may be the zero one. A pair that was split off the base (its singular vectors, a QR decomposition)
-    leaves the sum as it was: it is told by its output directions, which are orthogonal to those of what is left of the
-    base, and is silent. A pair that was trained before and loaded is not zero either, and nothing in one pass tells it
-    from a random one: ignore the rule there. A pair beside a weight that trains is a layer, not an adapter.
+    leaves the sum as it was: it is told by its output directions, along which nothing of the base is left, or a
+    multiple of the adapter itself, and is silent. A pair that was trained before and loaded is not zero either, and
+    nothing in one pass tells it from a random one: ignore the rule there. A pair beside a weight that trains is a
+    layer, not an adapter.
 
     Bad
     ---
@@ -86,8 +87,8 @@ def adapter_off_identity(trace: Trace, limits: Limits) -> Verdict:
         if share is None or share <= limits.adapter_share:
             continue
         aligned = alignment(paths, pair)
-        rounding = limits.equality_roundoffs * unit_roundoff(pair.base.dtype)
-        if aligned is None or aligned > max(limits.adapter_split, rounding):
+        tolerance = max(limits.adapter_split, limits.equality_roundoffs * unit_roundoff(pair.base.dtype))
+        if (aligned is None or aligned > tolerance) and not is_split_off(paths, pair, tolerance):
             yield _finding(paths, pair, share, limits)
 
 

@@ -85,8 +85,13 @@ def _ratio(trace: Trace, operation: Operation) -> tuple[float, float, Range] | N
 
 
 def _is_handed_on(trace: Trace, operation: Operation, limits: Limits) -> bool:
-    """Whether what the layer reads has lost its directions already, or cannot be told."""
+    """Whether what the layer reads has lost its directions already, or cannot be told.
+
+    Heads lie side by side in front of the layer that joins them, and one above the other where they were measured.
+    """
     source = before(trace, operation)
+    if source is not None and source.kind in ("product", "attention"):
+        return True
     found = _ratio(trace, source) if source is not None else None
     return found is None or found[0] < limits.rank_of_input
 
