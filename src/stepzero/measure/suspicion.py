@@ -202,27 +202,23 @@ def of_silence(trace: Trace) -> str:
     return "hardly any gradient reaches a weight" if is_silent else ""
 
 
-def with_units_off(trace: Trace) -> frozenset[str]:
-    """Weights and biases with slices that get nothing, no more of them than units that are off on the whole batch.
+def units_off(trace: Trace) -> dict[str, float]:
+    """How many slices of weights and biases belong to units that are off on the whole batch.
 
     Not where a weight holds zeros: units without weights are at the kink, and another weight may bring them off it.
     """
     facts = {fact.name: fact for fact in trace.parameters}
-    num_off, others = dict[str, float](), set[str]()
+    found, others = dict[str, float](), set[str]()
     for operation in trace.operations:
         main = weight_use(operation)
         fact = facts.get(main.parameter) if main is not None else None
         is_filled = operation.kind == "weighted" and fact is not None and fact.zero_share == 0.0
         for use in operation.uses:
             if is_filled and use.slot in ("weight", "bias"):
-                num_off[use.parameter] = max(num_off.get(use.parameter, 0.0), _num_off(trace, operation))
+                found[use.parameter] = max(found.get(use.parameter, 0.0), _num_off(trace, operation))
             else:
                 others.add(use.parameter)
-    return frozenset(
-        fact.name
-        for fact in trace.parameters
-        if fact.gradient is not None and 0 < fact.gradient.zero_rows <= num_off.get(fact.name, 0.0)
-    ).difference(others)
+    return {name: count for name, count in found.items() if count and name not in others}
 
 
 def _rows_explained(trace: Trace) -> dict[str, float]:

@@ -5,7 +5,8 @@ from functools import partial
 from stepzero.core.wake import DeadProduct
 from stepzero.measure.relation import connected
 from stepzero.probe.packed import factors_of
-from stepzero.probe.sleepers import Sleepers, role_of
+from stepzero.probe.redrawn import role_of
+from stepzero.probe.sleepers import Sleepers
 
 _EXAMINED = 40
 """Stuck parameters looked into one by one; a model with more has one fault many times over."""

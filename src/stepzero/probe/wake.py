@@ -19,7 +19,7 @@ from stepzero.core.trace import Trace
 from stepzero.core.wake import Cause, ParameterWake, WakeFact
 from stepzero.measure.cancelled import cancelled, is_cancelled_sum
 from stepzero.measure.control import laws
-from stepzero.measure.suspicion import of_silence, with_units_off
+from stepzero.measure.suspicion import of_silence, units_off
 from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.products import dead_products
 from stepzero.probe.replica import FAINT_AS_IS, Replica, ReplicaError
@@ -53,7 +53,7 @@ def wake(subject: Subject, trace: Trace, optimizer: Any = None) -> WakeFact:
                 _tables(trace),
                 _SAME,
                 _cancelled(trace),
-                off=with_units_off(trace),
+                units_off=units_off(trace),
             ),
             trace,
         )
@@ -115,6 +115,7 @@ def _fact(sleepers: Sleepers, trace: Trace) -> WakeFact:
     _note_cancelled_sums(sleepers, trace)
     products, blockers, woken = dead_products(sleepers)
     known = sleepers.cancelled | sleepers.off
+    known = known.union(name for name in sleepers.tables if sleepers.is_read(name))
     asked = [name for name in sleepers.stuck if name not in known and not _is_live(sleepers, name)]
     sleepers.change_nothing([*sleepers.missing, *asked], ask_all=True)
     return WakeFact(
@@ -147,14 +148,14 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
             _SAME_AS_IS,
             _cancelled(trace),
             _doubted(trace),
-            with_units_off(trace),
+            units_off(trace),
         )
         taken = sleepers.stepped()
         if taken is None or sleepers.latest > _GLANCED or sleepers.is_every_one_asleep():
             return None
         _note_cancelled_sums(sleepers, trace)
         silent = [name for name in sleepers.stuck if sleepers.is_silent(name) and name not in sleepers.cancelled]
-        known = sleepers.cancelled.union(silent)
+        known = sleepers.cancelled.union(silent, (name for name in sleepers.tables if sleepers.is_read(name)))
         faint = [*sleepers.missing, *(name for name in sleepers.stuck if name not in known)]
         if any(sleepers.is_factor(name) and sleepers.zero_slices(name) for name in silent):
             return None
@@ -181,7 +182,7 @@ def _all_described(sleepers: Sleepers, woken: set[str]) -> tuple[ParameterWake, 
 def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) -> ParameterWake:
     asleep, is_missing = sleepers.asleep(name), name in sleepers.missing
     is_asleep = is_missing or bool(asleep)
-    is_known = name in sleepers.cancelled
+    is_known = name in sleepers.cancelled or sleepers.is_read(name)
     effect: bool | None = None
     alive: Tensor | None = None
     cause: Cause = ""

@@ -27,6 +27,9 @@ class Copy(Protocol):
     def noise(self, like: Tensor) -> Tensor:
         """Standard normal numbers."""
 
+    def units_off_among(self, sizes: Sizes) -> frozenset[str]:
+        """Parameters whose slices get nothing because their units are off."""
+
     def is_idle(self, slices: dict[str, Tensor]) -> bool:
         """Whether redrawing these slices changes nothing where the copy stands."""
 
@@ -44,6 +47,8 @@ class Woken:
     """Parameters with such slices."""
     change: float
     """Relative change of the output when they are redrawn: no more than rounding."""
+    off: frozenset[str] = frozenset()
+    """Parameters of which slices sleep on because their units are off."""
     idle: frozenset[str] = frozenset()
     """Parameters of which slices sleep on, and change nothing: all that slept did, so that no further step helps."""
 
@@ -64,9 +69,10 @@ def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | No
         if now is not None and bool((which & (now == 0)).any()) and not bool((now < 0).any()):
             still[name] = which & (now == 0)
     is_idle = bool(still) and still.keys() == asleep.keys() and copy.is_idle(still)
+    off = copy.units_off_among(later) & still.keys() if still and not is_idle else frozenset[str]()
     copy.replica.reset()
     if is_idle:
-        return Woken({name: later[name] for name in later}, frozenset(), 0.0, frozenset(still))
+        return Woken(dict(later), frozenset(), 0.0, idle=frozenset(still))
     found, rounding = dict(later), dict[str, Tensor]()
     for name, which in asleep.items():
         now = later[name]
@@ -75,12 +81,12 @@ def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | No
         if _is_rounding(copy, name, now[which]):
             rounding[name] = which & (now <= 0)
             found[name] = now.clamp(min=0)
-        elif bool((now[which] == 0).any()):
+        elif name not in off and bool((now[which] == 0).any()):
             return None
         else:  # a faint slice among others that woke is reached as they are
             found[name] = now.abs()
     change = copy.change(_redrawn(copy, rounding), (0,)) if rounding else 0.0
-    return Woken(found, frozenset(rounding), change) if change <= copy.same else None
+    return Woken(found, frozenset(rounding), change, off) if change <= copy.same else None
 
 
 def _is_rounding(copy: Copy, name: str, now: Tensor) -> bool:
