@@ -11,7 +11,7 @@ from benchmarks.zoo.entry import Built, Entry
 from benchmarks.zoo.heads import Noise
 from benchmarks.zoo.schemas import define_torchvision_schemas
 
-BATCH, LATENT, WORDS = 4, 16, 8
+BATCH, LATENT, WORDS = 16, 16, 8
 """Entries of a batch, latent pixels a side, tokens of a caption."""
 UNET = {"block_out_channels": (32, 64), "layers_per_block": 1, "norm_num_groups": 8}
 CROSS: dict[str, Any] = {

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-BATCH = 16
+BATCH, PICTURES = 16, 48
+"""Sentences or sounds, and images alone: enough for a step to be more than the calls it makes."""
 TOKENS = 48
 VOCABULARY = 512
 CLASSES = 10
@@ -45,14 +46,14 @@ def sequence_to_sequence(generator: torch.Generator) -> dict[str, Any]:
 def image_classes(generator: torch.Generator) -> dict[str, Any]:
     """Standardised images [B, 3, 64, 64] and class labels."""
     return {
-        "pixel_values": torch.randn(BATCH, 3, IMAGE, IMAGE, generator=generator),
-        "labels": torch.randint(0, CLASSES, (BATCH,), generator=generator),
+        "pixel_values": torch.randn(PICTURES, 3, IMAGE, IMAGE, generator=generator),
+        "labels": torch.randint(0, CLASSES, (PICTURES,), generator=generator),
     }
 
 
 def masked_image(generator: torch.Generator) -> dict[str, Any]:
     """Images alone: masked autoencoders make their own target."""
-    return {"pixel_values": torch.randn(BATCH, 3, IMAGE, IMAGE, generator=generator)}
+    return {"pixel_values": torch.randn(PICTURES, 3, IMAGE, IMAGE, generator=generator)}
 
 
 def speech_ctc(generator: torch.Generator) -> dict[str, Any]:

@@ -42,18 +42,28 @@ def look_alikes(trace: Trace) -> list[Weighted]:
 
 
 def of_hidden_copies(trace: Trace) -> str:
-    """Why units may be copies that do not respond alike in one operation; empty without a reason."""
+    """Why there may be copies that do not respond alike in one operation; empty without a reason."""
+    return of_hidden_units(trace) or _of_tokens(trace)
+
+
+def of_hidden_units(trace: Trace) -> str:
+    """Why units of weights may be such copies."""
     operations = [(operation, use) for operation in trace.weighted() if (use := weight_use(operation)) is not None]
     for operation, use in operations:
         if operation.consumer == "norm" and _has_equal_gradients(operation.backward):
             return f"units of {use.parameter} get one gradient, and the norm behind them hides a bias"
         if found := _equal_below(trace, operation):
             return f"units of {found} get gradients of one size"
+    names = repeated(trace)
+    return f"{names[0]} and {names[1]} hold the same numbers" if names else ""
+
+
+def _of_tokens(trace: Trace) -> str:
+    """Why rows of learned tables may be."""
     for fact in trace.parameters:
         if fact.repeated_rows and fact.requires_grad:
             return f"{fact.repeated_rows} rows of {fact.name} are equal to another one"
-    names = repeated(trace)
-    return f"{names[0]} and {names[1]} hold the same numbers" if names else ""
+    return ""
 
 
 def _look_alikes(operations: list[Operation]) -> list[int]:

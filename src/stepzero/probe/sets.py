@@ -28,6 +28,8 @@ def token_blocks(replica: Replica, trace: Trace, tolerance: float) -> Iterator[U
     start = _gradients(replica)
     tables = {name: _equal_gradients(groups, start.get(name), tolerance) for name, groups in tables.items()}
     for step in (steps.plain, steps.elementwise):
+        if not any(tables.values()):
+            return
         tables = {name: groups for name, groups in _kept(replica, tables, step, start, tolerance).items() if groups}
     for name, groups in tables.items():
         yield from (UnitBlock("twins", (Member(name, tuple(group)),), 0.0, confirmed="elementwise") for group in groups)

@@ -17,7 +17,7 @@ from torch import Tensor
 from stepzero.core.symmetry import Level, Member, SymmetryFact, UnitBlock, Width
 from stepzero.core.trace import Trace
 from stepzero.measure.redundancy import equal_groups, parallel_groups
-from stepzero.measure.suspicion import look_alikes, of_hidden_copies
+from stepzero.measure.suspicion import look_alikes, of_copies, of_hidden_copies, of_hidden_units
 from stepzero.measure.uses import units, weight_use
 from stepzero.probe import steps
 from stepzero.probe.confirm import gap, is_rounding
@@ -38,12 +38,15 @@ _PAIR = 2
 
 def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
     """Look for copies among the units of ``subject``'s model; never raises because of the model."""
-    if trace is not None and (widths := _told_by_rows(subject, trace)):
-        return SymmetryFact(ran=True, widths=widths)
+    told = _told_by_rows(subject, trace) if trace is not None else ()
+    if trace is not None and told and not of_hidden_copies(trace):
+        return SymmetryFact(ran=True, widths=told)
     try:
         replica = Replica(subject)
         tolerance = _tolerance(subject)
         tokens = tuple(token_blocks(replica, trace, tolerance)) if trace is not None else ()
+        if told:
+            return SymmetryFact(ran=True, widths=told, tokens=tokens)
         if widths := all_different(replica, tolerance):
             return SymmetryFact(ran=True, widths=widths, siblings=tuple(siblings(replica)), tokens=tokens)
         if (fact := _Probe(replica, tolerance, batches=(0,)).without_copies()) is not None:
@@ -56,9 +59,13 @@ def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
 
 
 def _told_by_rows(subject: Subject, trace: Trace) -> tuple[Width, ...]:
-    """Widths of a network whose look-alikes are units with unlike rows, on a batch that hardly tells them apart."""
-    alike = look_alikes(trace) if trace.has_backward and not of_hidden_copies(trace) else []
-    if not alike or not are_told_apart(subject.model, alike):
+    """Widths of a network whose look-alikes, if any, are units with unlike rows: the batch hardly tells them apart.
+
+    Empty where nothing was doubted, and somebody asked all the same.
+    """
+    if not trace.has_backward or of_hidden_units(trace) or not of_copies(trace):
+        return ()
+    if not are_told_apart(subject.model, look_alikes(trace)):
         return ()
     named = {use.parameter: units(each) for each in trace.weighted() if (use := weight_use(each)) is not None}
     return tuple(Width(name, count, count) for name, count in named.items())

@@ -189,8 +189,10 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) 
     is_live = is_woken
     if is_known and is_asleep:
         cause = "algebra"
+    elif is_asleep and name in sleepers.off:
+        cause, is_live = "value", True
     elif is_asleep:
-        is_live = is_woken or name in sleepers.off or _is_live(sleepers, name)
+        is_live = is_woken or _is_live(sleepers, name)
         effect = None if is_live else sleepers.change_by(name) > sleepers.same
         if not (is_live or effect or is_missing or sleepers.exact[name]):
             cause = "algebra"  # a cancelled sum that changes nothing: no other start would make it matter
