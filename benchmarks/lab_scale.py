@@ -30,7 +30,7 @@ def trial(networks: int, steps: int, workers: int) -> dict[str, Any]:
         "networks": networks, "steps": steps, "workers": workers, "seconds": round(seconds, 1),
         "networks_per_second": round(networks / seconds, 1), "store_mib": round(size / 2**20, 1),
         "peak_mib_of_a_process": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**10),
-        "show_seconds": round(shown, 2), "open_and_summarise_seconds": round(inside, 2),
+        "show_seconds": round(shown, 2), "open_and_summarise_seconds": round(inside, 4),
     }  # fmt: skip
 
 

@@ -123,8 +123,8 @@ class Autoencoder(nn.Module):
                 nn.Linear(8 * width, 2 * code),
             )  # fmt: skip
             self.decoder = nn.Sequential(
-                nn.Linear(code, 8 * width), nn.ReLU(), nn.Unflatten(1, (2 * width, 2, 2)),
-                nn.ConvTranspose2d(2 * width, width, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(width, 1, 4, 2, 1),
+                nn.Linear(code, 4 * width), nn.ReLU(), nn.Unflatten(1, (width, 2, 2)),
+                nn.ConvTranspose2d(width, width, 4, 2, 1), nn.ReLU(), nn.ConvTranspose2d(width, 1, 4, 2, 1),
             )  # fmt: skip
         else:
             self.encoder = nn.Sequential(

@@ -48,6 +48,8 @@ class Sleepers(Redrawn):
         """Of each weight and bias how many slices belong to units that are off on the batch."""
         self.off: frozenset[str] = frozenset()
         """Those whose sleeping slices are such: steps may switch a unit on by chance, and prove nothing."""
+        self.idle: frozenset[str] = frozenset()
+        """Those whose sleeping slices were seen to change nothing when no step woke any more."""
         self.exact: dict[str, bool] = {}
         self.missing: list[str] = []
         self.last: Sizes = {}
@@ -76,7 +78,8 @@ class Sleepers(Redrawn):
                 self._note(1, woken.sizes)
                 self.exact |= dict.fromkeys(woken.rounding, False)
                 self.changes |= {self.key_of(name): woken.change for name in woken.rounding}
-                self.cancelled |= woken.idle | woken.rounding
+                self.cancelled |= woken.rounding
+                self.idle |= woken.idle
                 self.off |= woken.off
                 return 1
             sizes, gradients = self._joined(sizes, gradients)  # perhaps another batch reaches them
@@ -171,7 +174,7 @@ class Sleepers(Redrawn):
 
     def _are_idle(self, sizes: Sizes) -> bool:
         """Whether all that gets nothing still changes nothing: then no further step can wake it."""
-        known = self.tables | self.off | self.cancelled
+        known = self.tables | self.off | self.cancelled | self.idle
         still = {
             name: now == 0
             for name, now in sizes.items()
@@ -179,7 +182,7 @@ class Sleepers(Redrawn):
         }
         if not still or not self.is_idle(still):
             return False
-        self.cancelled |= still.keys()
+        self.idle |= still.keys()
         return True
 
     def is_idle(self, slices: dict[str, Tensor]) -> bool:

@@ -114,7 +114,7 @@ def _fact(sleepers: Sleepers, trace: Trace) -> WakeFact:
         return WakeFact(ran=False, reason="a gradient is not finite at the start")
     _note_cancelled_sums(sleepers, trace)
     products, blockers, woken = dead_products(sleepers)
-    known = sleepers.cancelled | sleepers.off
+    known = sleepers.cancelled | sleepers.off | sleepers.idle
     known = known.union(name for name in sleepers.tables if sleepers.is_read(name))
     asked = [name for name in sleepers.stuck if name not in known and not _is_live(sleepers, name)]
     sleepers.change_nothing([*sleepers.missing, *asked], ask_all=True)
@@ -165,7 +165,7 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
     except ReplicaError:
         return None
     doubts = (each for each in described if each.parameter in silent and each.cause != "value")
-    is_sure = all(sleepers.change_by(each.parameter) == 0.0 for each in doubts)
+    is_sure = all(each.parameter in sleepers.idle or sleepers.change_by(each.parameter) == 0.0 for each in doubts)
     return WakeFact(ran=True, steps=taken, parameters=described) if is_sure else None
 
 
@@ -193,7 +193,8 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) 
         cause, is_live = "value", True
     elif is_asleep:
         is_live = is_woken or _is_live(sleepers, name)
-        effect = None if is_live else sleepers.change_by(name) > sleepers.same
+        is_idle = name in sleepers.idle
+        effect = None if is_live else not is_idle and sleepers.change_by(name) > sleepers.same
         if not (is_live or effect or is_missing or sleepers.exact[name]):
             cause = "algebra"  # a cancelled sum that changes nothing: no other start would make it matter
     if not cause and (is_asleep or is_slow):  # what wakes at once needs no comparison
