@@ -46,6 +46,7 @@ format: $(VENV)/.stamp-lint ## Mend what ruff can mend by itself
 bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost, fans, repair, faults, peers, starts, symmetry, models; CASES=folder adds real bugs
 	$(BENCH_BIN)/python -m benchmarks.overhead
 	$(BENCH_BIN)/python -m benchmarks.duplicates
+	$(BENCH_BIN)/python -m benchmarks.depth
 	$(BENCH_BIN)/python -m benchmarks.fans
 	$(BENCH_BIN)/python -m benchmarks.calibrate
 	$(BENCH_BIN)/python -m benchmarks.coordinates

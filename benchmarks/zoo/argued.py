@@ -26,6 +26,7 @@ CLONES = "torch's own page advises to draw the layers of nn.TransformerEncoder a
 MIXED_BANK = "both factors are mixed from one random bank of vectors: the adapted model does not start as the base"
 SCALED_TOKENS = "tokens are multiplied by sqrt(width) = 32 and positions, of the same deviation 0.02, are not"
 SELF_PREDICTION = "tokens times sqrt(width) fill the stream, and the head is tied to them: it predicts what it reads"
+ALL_GROUPS = "grouped 3 x 3 convolutions drawn by He's fan out over all channels, as torch counts it: 1 / sqrt(8)"
 INDEXER = "only the indices that the indexer picks are used: it learns from a loss of its own, which the class lacks"
 
 BY_MODEL: dict[str, Arguments] = {
@@ -33,6 +34,7 @@ BY_MODEL: dict[str, Arguments] = {
     "cloned-encoder": {"SZ209": CLONES},
     "hubert": {"SZ108": LOST_DRAW},
     "jamba": {"SZ318": SHORT_MEMORY},
+    "visformer_tiny": {"SZ313": ALL_GROUPS},
     "sew": {"SZ108": LOST_DRAW},
     "wav2vec2": {"SZ108": LOST_DRAW},
     "AutoencoderTiny": {"SZ406": BYTES},

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.zoo.argued import BY_MODEL
 from benchmarks.zoo.entry import Entry
 from benchmarks.zoo.pictures import Classifier
 from benchmarks.zoo.schemas import define_torchvision_schemas
@@ -51,8 +52,8 @@ def _entry(library: str, row: Row) -> Entry:
     size, parameters = int(row["size"]), int(row["parameters"])
     seconds = round(0.2 + parameters * size**2 * 1e-12, 2)  # what sorts, not what it takes
     batch = FEW if seconds > HEAVY else BATCH
-    return Entry(library, row["family"], row["name"], Classifier(library, row["name"], size, batch), is_light=True,
-                 seconds=seconds)  # fmt: skip
+    return Entry(library, row["family"], row["name"], Classifier(library, row["name"], size, batch),
+                 argued=BY_MODEL.get(row["name"], {}), is_light=True, seconds=seconds)  # fmt: skip
 
 
 def main() -> int:

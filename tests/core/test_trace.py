@@ -2,7 +2,8 @@
 
 import pytest
 
-from stepzero.core.trace import Graph, ModuleFact, Operation, Signal, TensorFact, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import ModuleFact, Operation, Signal, TensorFact, Trace
 from stepzero.core.vector import Vector
 
 

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.core.trace import Graph, Signal
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Signal
 from stepzero.core.vector import Vector
 from stepzero.measure.copies import are_equal, have_equal_units, period, tells_samples_apart
 

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stepzero.api import trace
-from stepzero.core.trace import Graph
+from stepzero.core.graph import Graph
 from stepzero.measure.gates import is_elementwise_gate, is_gate, is_in_gating_branch, is_last
 
 

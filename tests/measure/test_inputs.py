@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.core.trace import Graph
+from stepzero.core.graph import Graph
 from stepzero.measure.inputs import first_layers, positions, spread_of_channels
 
 

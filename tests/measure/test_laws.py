@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stepzero.api import trace
-from stepzero.core.trace import Graph
+from stepzero.core.graph import Graph
 from stepzero.measure.laws import ratios
 from stepzero.measure.segments import segments
 from tests.rules.ask import he

@@ -4,7 +4,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stepzero.api import trace
-from stepzero.core.trace import Graph
+from stepzero.core.graph import Graph
 from stepzero.measure import zeros
 from stepzero.measure.uses import readings
 

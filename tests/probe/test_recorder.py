@@ -10,7 +10,8 @@ import torch.nn.functional as F
 import torch.utils.checkpoint
 from torch import Tensor, nn
 
-from stepzero.core.trace import Graph, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Trace
 from tests.probe.models import CASES, Doubled
 from tests.probe.observing import Net, named, names, of_model, one, seeded, seen, sources, traced, use_of
 

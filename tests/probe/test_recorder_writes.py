@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stepzero.core.trace import Graph
+from stepzero.core.graph import Graph
 from tests.probe.observing import Net, named, names, of_model, one, seeded, seen, sources, traced
 
 X = seeded(6, 4)

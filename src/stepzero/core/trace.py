@@ -7,7 +7,6 @@ It holds no tensor and needs no torch: every judgement is a pure function of it.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TypeAlias
 
 from stepzero.core import serial
@@ -363,37 +362,3 @@ class Trace:
         while path and not lines.get(path):
             path = path.rpartition(".")[0]
         return lines.get(path)
-
-
-class Graph:
-    """Reachability questions about one Trace, answered with work that is bounded by the part asked about."""
-
-    def __init__(self, trace: Trace) -> None:
-        self.trace = trace
-
-    @cached_property
-    def readers(self) -> dict[int, list[int]]:
-        """Map each operation to the operations that read it."""
-        return self.trace.readers()
-
-    def downstream(self, roots: Iterator[int] | set[int]) -> set[int]:
-        """Every operation that a change in ``roots`` reaches, the roots included."""
-        seen = set(roots)
-        stack = list(seen)
-        while stack:
-            for reader in self.readers[stack.pop()]:
-                if reader not in seen:
-                    seen.add(reader)
-                    stack.append(reader)
-        return seen
-
-    def upstream(self, roots: Iterator[int] | set[int]) -> set[int]:
-        """Every operation that ``roots`` are computed from, the roots included."""
-        seen = set(roots)
-        stack = list(seen)
-        while stack:
-            for source in self.trace.operations[stack.pop()].inputs:
-                if source not in seen:
-                    seen.add(source)
-                    stack.append(source)
-        return seen

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from stepzero.core.graph import Graph
 from stepzero.core.symmetry import UnitBlock
-from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.trace import Operation, Trace
 from stepzero.measure.uses import readings
 
 _ENDS = frozenset(["weighted", "join", "pool"])

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted
-from stepzero.core.trace import Graph, Operation, TensorFact, Trace
+from stepzero.core.trace import Operation, TensorFact, Trace
 from stepzero.measure import cells
 from stepzero.measure.biases import bias_use, offsets
 from stepzero.measure.gates import is_gate

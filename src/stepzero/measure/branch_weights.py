@@ -5,7 +5,8 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from stepzero.core.trace import Graph, ParameterUse, TensorFact, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import ParameterUse, TensorFact, Trace
 from stepzero.measure.stream import Stream
 from stepzero.measure.uses import feeding, weight_use
 
@@ -77,7 +78,7 @@ def _weights(trace: Trace, stream: Stream) -> tuple[dict[str, ParameterUse], dic
     inner: dict[str, ParameterUse] = {}
     for block in stream.blocks:
         ends = feeding(trace, block.branch)[:1]
-        inside = graph.upstream({block.branch.index}) & graph.downstream({block.entry.index})
+        inside = graph.between(block.entry.index, block.branch.index)
         for index in sorted(inside - {block.entry.index}):
             operation = trace.operations[index]
             use = weight_use(operation) if operation.kind == "weighted" else None

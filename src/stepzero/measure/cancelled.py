@@ -7,8 +7,9 @@ from a small gradient by the terms themselves, whose size the first pass measure
 
 import math
 
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
-from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
+from stepzero.core.trace import Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure.uses import feeding, readings
 
 _OFFSETS = frozenset(["bias", "shift"])

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, Trace
 from stepzero.measure.roundoff import unit_roundoff
 from stepzero.measure.uses import live_inputs
 

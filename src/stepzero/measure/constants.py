@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure import copies, zeros
 from stepzero.measure.uses import WEIGHTS, readings, units
 

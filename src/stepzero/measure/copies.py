@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from stepzero.core.trace import Graph, Operation, Signal
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, Signal
 
 _CARRIES = frozenset(["activation", "dropout"])
 _CARRIES_AS = frozenset(["bias", "scale", "self-gate", "arithmetic"])

@@ -1,6 +1,7 @@
 """Is a signal a gate? Found in the dataflow, never by name: what it ends in is a product with another live signal."""
 
-from stepzero.core.trace import Graph, Operation
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation
 
 _SHORT = 2
 """Weighted operations a gating branch may hold: squeeze-and-excite has two."""

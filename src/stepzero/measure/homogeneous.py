@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from stepzero.core.trace import Graph, Operation, TensorFact, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, TensorFact, Trace
 from stepzero.measure.uses import live_inputs, weight_use
 
 KINKED = frozenset(["relu", "leaky_relu", "prelu", "rrelu", "abs"])

@@ -4,7 +4,8 @@ import math
 import statistics
 from typing import NamedTuple
 
-from stepzero.core.trace import Graph, InputFact, Operation
+from stepzero.core.graph import Graph
+from stepzero.core.trace import InputFact, Operation
 from stepzero.measure.uses import weight_use
 
 _READ = 32

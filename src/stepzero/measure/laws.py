@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stepzero.core.trace import Graph, Operation, TensorFact
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, TensorFact
 from stepzero.measure.layers import law_std
 from stepzero.measure.segments import Segment
 from stepzero.measure.uses import live_inputs, weight_use

@@ -2,7 +2,8 @@
 
 from typing import Literal, TypeAlias
 
-from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure.gates import is_gate, is_last
 from stepzero.measure.uses import readings
 

@@ -8,7 +8,8 @@ exactly 1 is no draw from a law of independent entries: their norm misses 1 by 1
 import math
 from dataclasses import dataclass
 
-from stepzero.core.trace import Graph, Operation, TensorFact, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, TensorFact, Trace
 from stepzero.measure.uses import units, weight_use
 
 PROFILE = "rl"
@@ -47,7 +48,8 @@ def policies(trace: Trace, *, roundoffs: float) -> list[Policy]:
     ``roundoffs``: by how many roundings of float32 a row of norm 1 may miss it.
     """
     graph, facts = Graph(trace), {fact.name: fact for fact in trace.parameters}
-    heads = [each for each in trace.weighted() if _is_last(graph, each) and _fact(facts, each) is not None]
+    hidden = _hidden(graph)
+    heads = [each for each in trace.weighted() if each.index not in hidden and _fact(facts, each) is not None]
     values = [each for each in heads if units(each) == 1]
     is_claimed = PROFILE in trace.profiles
     if not is_claimed and not any(_has_unit_row(_fact(facts, each), roundoffs) for each in values):
@@ -65,11 +67,14 @@ def _fact(facts: dict[str, TensorFact], operation: Operation) -> TensorFact | No
     return facts.get(use.parameter) if use is not None and use.slot == "weight" and not use.is_derived else None
 
 
-def _is_last(graph: Graph, operation: Operation) -> bool:
-    """Whether no other weight, product or attention of the model reads what comes out."""
-    after = graph.downstream({operation.index}) - {operation.index}
-    readers = (graph.trace.operations[index] for index in after)
-    return all(each.kind not in _ENDS for each in readers if not each.in_loss)
+def _hidden(graph: Graph) -> set[int]:
+    """Operations whose result some weight, product or attention of the model reads, at once or later."""
+    found = set[int]()
+    for operation in reversed(graph.trace.operations):
+        readers = [graph.trace.operations[reader] for reader in graph.readers[operation.index]]
+        if any(each.index in found or (each.kind in _ENDS and not each.in_loss) for each in readers):
+            found.add(operation.index)
+    return found
 
 
 def _is_choice(graph: Graph, operation: Operation) -> bool:

@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from stepzero.core.trace import Graph, Operation, TensorFact, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, TensorFact, Trace
 
 _CLEAR = ("view", "dropout")
 _MAPS: dict[str, Callable[[float], float]] = {

@@ -8,7 +8,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, Trace
 from stepzero.measure.line import robust_slope
 from stepzero.measure.uses import live_inputs, units, weight_use
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 
+from stepzero.core.graph import Graph
 from stepzero.core.symmetry import UnitBlock
-from stepzero.core.trace import Graph, Trace
+from stepzero.core.trace import Trace
 from stepzero.measure.uses import readings
 
 

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, Trace
 from stepzero.core.wake import DeadProduct, ParameterWake
 from stepzero.measure.uses import live_inputs, readings, weight_use
 

@@ -6,7 +6,8 @@ Legend: N blocks of a run, x_k the stream behind block k, f_k its branch: x_k = 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, Trace
 from stepzero.measure.uses import feeding, live_inputs
 
 _PASSES = frozenset(["view", "dropout", "activation"])
@@ -83,7 +84,7 @@ def _block(graph: Graph, operation: Operation) -> Block | None:
     if operation.role != "residual" or operation.in_loss or len(sources) != 2:
         return None
     entry, branch = sorted(sources, key=lambda source: source.index)
-    inside = graph.upstream({branch.index}) & graph.downstream({entry.index}) - {entry.index}
+    inside = graph.between(entry.index, branch.index) - {entry.index}
     return Block(
         _measured(graph.trace, entry), branch, operation, any(_is_norm(graph.trace, index) for index in inside)
     )

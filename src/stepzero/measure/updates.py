@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stepzero.core.graph import Graph
 from stepzero.core.optimizer import OptimizerFact
-from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
+from stepzero.core.trace import Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure.laws import has_factor
 from stepzero.measure.layers import law_std
 from stepzero.measure.uses import weight_use

@@ -4,7 +4,8 @@ Everything is found by structure and effect. A proof holds for every batch and l
 claimed: a zero that wakes after one step looks the same to everything weaker.
 """
 
-from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, ParameterUse, TensorFact
 from stepzero.measure.uses import live_inputs, weight_use
 
 HEAD = "zero head: the first predictions are neutral"

@@ -10,6 +10,8 @@ from stepzero.probe.nodes import Record
 
 _DIVISORS = frozenset("rsqrt sqrt norm vector_norm linalg_vector_norm linalg_norm std var reciprocal pow".split())
 _PLAIN = frozenset(["weighted", "product", "norm", "pool", "view", "dropout", "join"])
+_NEARBY = 100
+"""Operations between a result and an elementwise function of it."""
 _ELEMENTWISE = frozenset(["activation", "add", "multiply", "dropout"])
 _ARITHMETIC = frozenset("pow square exp log log1p expm1 neg clamp to float type_as".split())
 _STREAM = frozenset(["norm", "residual", "projection-residual", "gate"])
@@ -138,11 +140,14 @@ def _common_root(records: list[Record], live: list[int]) -> int | None:
 
 
 def _reached(records: list[Record], index: int, root: int = -1) -> set[int]:
-    """``index`` and everything above it through elementwise operations, up to ``root``; the ends are included."""
+    """``index`` and everything above it through elementwise operations, up to ``root``; the ends are included.
+
+    No further than `_NEARBY` operations: an activation is written in one place, and a residual stream has no end.
+    """
     seen, stack = {index}, [index]
     while stack:
         at = stack.pop()
-        if at != root and _is_elementwise(records[at]):
+        if at != root and index - at <= _NEARBY and _is_elementwise(records[at]):
             sources = set(_live(records, records[at])) - seen
             seen |= sources
             stack += sources

@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from stepzero.core.trace import Graph, Operation, ParameterUse, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, ParameterUse, Trace
 from stepzero.measure.uses import live_inputs
 from stepzero.probe.vocabulary import RECURRENT
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Operation, Trace
 from stepzero.measure.uses import live_inputs, weight_use
 
 JOINS = ("residual", "projection-residual")

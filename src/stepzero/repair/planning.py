@@ -8,9 +8,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stepzero.core.graph import Graph
 from stepzero.core.outcome import Accepted
 from stepzero.core.plan import Entry
-from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
+from stepzero.core.trace import Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure.scales import constant_factor
 from stepzero.measure.uses import live_inputs, readings
 from stepzero.probe.vocabulary import RECURRENT

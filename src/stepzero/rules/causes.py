@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from stepzero.core.finding import RANK, Finding
-from stepzero.core.trace import Graph, Trace
+from stepzero.core.graph import Graph
+from stepzero.core.trace import Trace
 
 ORDER = (1, 9, 7, 2, 8, 6, 3, 5, 4)
 """Families, causes first."""

@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
-from stepzero.core.trace import Graph, InputFact, Operation, Trace
+from stepzero.core.trace import InputFact, Operation, Trace
 from stepzero.measure.inputs import first_layers, positions, spread_of_channels
 from stepzero.measure.uses import weight_use
 

@@ -3,9 +3,10 @@
 from typing import NamedTuple
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Graph, Operation, TensorFact, Trace
+from stepzero.core.trace import Operation, TensorFact, Trace
 from stepzero.measure.activations import is_bounded
 from stepzero.measure.biases import Offsets, offsets
 from stepzero.measure.gates import is_gate, is_in_gating_branch

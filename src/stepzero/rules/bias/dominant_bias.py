@@ -1,9 +1,10 @@
 """SZ601."""
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Graph, Operation, TensorFact, Trace
+from stepzero.core.trace import Operation, TensorFact, Trace
 from stepzero.measure.biases import offsets
 from stepzero.measure.cells import Candidate, candidates
 from stepzero.measure.gates import is_gate, is_in_gating_branch

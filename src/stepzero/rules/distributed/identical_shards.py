@@ -1,9 +1,10 @@
 """SZ801."""
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Graph, Operation, ParameterUse, TensorFact, Trace
+from stepzero.core.trace import Operation, ParameterUse, TensorFact, Trace
 from stepzero.measure.copies import following, period
 from stepzero.measure.uses import units, weight_use
 

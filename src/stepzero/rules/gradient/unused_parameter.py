@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from stepzero.core.finding import Finding, Fix, Severity
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
-from stepzero.core.trace import Graph, TensorFact, Trace
+from stepzero.core.trace import TensorFact, Trace
 from stepzero.measure.modules import alike, topmost
 from stepzero.measure.routing import passed_over
 from stepzero.measure.uses import readings

@@ -1,9 +1,10 @@
 """SZ507."""
 
 from stepzero.core.finding import Finding, Severity
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
-from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.trace import Operation, Trace
 from stepzero.measure import sleepers
 from stepzero.measure.constancy import Cut, cut, outputs, varies
 from stepzero.measure.roundoff import unit_roundoff

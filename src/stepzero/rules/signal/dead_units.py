@@ -4,9 +4,10 @@ import math
 from typing import NamedTuple
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
-from stepzero.core.trace import Graph, Operation, Signal, Trace
+from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.measure.activations import is_bounded, off_share, on_share
 from stepzero.measure.gates import is_gate, is_in_gating_branch
 from stepzero.measure.uses import place_of

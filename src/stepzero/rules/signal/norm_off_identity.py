@@ -1,9 +1,10 @@
 """SZ310."""
 
 from stepzero.core.finding import Finding, Fix, Severity
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Graph, Operation, TensorFact, Trace
+from stepzero.core.trace import Operation, TensorFact, Trace
 from stepzero.measure import zeros
 from stepzero.measure.norms import Affine, affines
 

@@ -4,9 +4,10 @@ import itertools
 import math
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Graph, Trace
+from stepzero.core.trace import Trace
 from stepzero.measure.laws import Ratio, ratios
 from stepzero.measure.segments import Segment, segments, stream_path, varied_rms
 from stepzero.measure.uses import before

@@ -1,9 +1,10 @@
 """SZ306."""
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
-from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.trace import Operation, Trace
 from stepzero.measure.constancy import is_constant
 from stepzero.measure.gates import is_gate, is_in_gating_branch
 from stepzero.measure.uses import before, place_of, weight_use

@@ -1,9 +1,10 @@
 """SZ308."""
 
 from stepzero.core.finding import Finding, Fix, Severity
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Graph, Trace
+from stepzero.core.trace import Trace
 from stepzero.measure.stream import Stream, streams
 from stepzero.measure.updates import extreme_updates
 

@@ -1,9 +1,10 @@
 """SZ303."""
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.trace import Operation, Trace
 from stepzero.measure.activations import flat_share, is_bounded, slope_through
 from stepzero.measure.gates import is_gate, is_in_gating_branch, is_last
 from stepzero.measure.uses import place_of

@@ -3,9 +3,10 @@
 import math
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Graph, Operation, Trace
+from stepzero.core.trace import Operation, Trace
 from stepzero.measure.norms import sized_by_norm
 from stepzero.measure.uses import feeding, live_inputs
 

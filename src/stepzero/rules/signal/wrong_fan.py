@@ -3,9 +3,10 @@
 import math
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Graph, Trace
+from stepzero.core.trace import Trace
 from stepzero.measure.cancelled import is_scale_taken_off
 from stepzero.measure.wrong_fans import Draw, Mistake, draws, is_lawful, mistakes
 

@@ -3,9 +3,10 @@
 from collections import Counter
 
 from stepzero.core.finding import Finding, Fix
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
-from stepzero.core.trace import Graph, Operation, TensorFact, Trace
+from stepzero.core.trace import Operation, TensorFact, Trace
 from stepzero.measure.activations import slope_through
 from stepzero.measure.biases import offsets
 from stepzero.measure.cells import Valve, sequence_length, valves

@@ -1,0 +1,57 @@
+"""Reachability in a Trace: what reads what, and what lies between."""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from stepzero.core.trace import Trace
+
+
+class Graph:
+    """Reachability questions about one Trace, answered with work that is bounded by the part asked about."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+
+    @cached_property
+    def readers(self) -> dict[int, list[int]]:
+        """Map each operation to the operations that read it."""
+        return self.trace.readers()
+
+    def between(self, first: int, last: int) -> set[int]:
+        """Every operation on a way from ``first`` to ``last``, both included; empty when none leads there.
+
+        Looks at no operation before ``first``, so that asking block by block costs as much as the blocks are long.
+        """
+        behind, stack = {last}, [last]
+        while stack:
+            for source in self.trace.operations[stack.pop()].inputs:
+                if source >= first and source not in behind:
+                    behind.add(source)
+                    stack.append(source)
+        found = {first} & behind
+        for index in sorted(behind - {first}):
+            if any(source in found for source in self.trace.operations[index].inputs):
+                found.add(index)
+        return found if last in found else set()
+
+    def downstream(self, roots: Iterator[int] | set[int]) -> set[int]:
+        """Every operation that a change in ``roots`` reaches, the roots included."""
+        seen = set(roots)
+        stack = list(seen)
+        while stack:
+            for reader in self.readers[stack.pop()]:
+                if reader not in seen:
+                    seen.add(reader)
+                    stack.append(reader)
+        return seen
+
+    def upstream(self, roots: Iterator[int] | set[int]) -> set[int]:
+        """Every operation that ``roots`` are computed from, the roots included."""
+        seen = set(roots)
+        stack = list(seen)
+        while stack:
+            for source in self.trace.operations[stack.pop()].inputs:
+                if source not in seen:
+                    seen.add(source)
+                    stack.append(source)
+        return seen
