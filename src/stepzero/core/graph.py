@@ -17,6 +17,12 @@ class Graph:
         """Map each operation to the operations that read it."""
         return self.trace.readers()
 
+    @cached_property
+    def before_loss(self) -> set[int]:
+        """Operations that the loss is computed from, itself included; all of them where it is not known."""
+        end = self.trace.loss.operation
+        return self.upstream({end}) if end is not None else {each.index for each in self.trace.operations}
+
     def between(self, first: int, last: int) -> set[int]:
         """Every operation on a way from ``first`` to ``last``, both included; empty when none leads there.
 

@@ -10,7 +10,7 @@ import math
 from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.trace import Operation, ParameterUse, TensorFact, Trace
-from stepzero.measure.uses import feeding, readings
+from stepzero.measure.uses import feeding, live_inputs, readings
 
 _OFFSETS = frozenset(["bias", "shift"])
 _BY_CHANNEL = frozenset(["batch_norm", "instance_norm"])
@@ -21,6 +21,8 @@ _CHANNELWISE = frozenset(["view", "dropout", "weighted"])
 """Kinds that may hand a channel's scale on. Where channels are mixed, the terms do not cancel."""
 _HOMOGENEOUS = frozenset(["relu", "relu6", "hardtanh", "leaky_relu", "prelu"])
 """Activations that hand a positive factor on, where nothing was added behind it and nothing is cut off."""
+_LIMITERS = frozenset("max maximum clamp clamp_min clip where masked_fill".split())
+"""Operations of one live input and its shape, which masks are applied with: they let go what they do not replace."""
 _MAXIMA = frozenset("amax amin max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d".split())
 
 
@@ -88,6 +90,11 @@ def _arriving(graph: Graph, operation: Operation) -> float | None:
     return seen.rms if seen is not None else None
 
 
+def _is_limiter(trace: Trace, operation: Operation) -> bool:
+    live = live_inputs(trace, operation)
+    return operation.name in _LIMITERS and len(live) == 1 and live[0].shape == operation.shape
+
+
 def _is_clipped(operation: Operation) -> bool:
     """Whether some response lies at the upper end of an activation that has one, or its lower end is not zero."""
     least, most, signal = operation.attributes.get("min", 0.0), operation.attributes.get("max"), operation.forward
@@ -107,7 +114,8 @@ def is_taken_off(
     """Whether every way on is of these kinds, or ``passed``, up to a norm of each channel, softmax, or attention."""
     queue, seen = [operation.index], {operation.index}
     for index in queue:
-        readers = [graph.trace.operations[reader] for reader in graph.readers[index]]
+        # What leads elsewhere, such as statistics kept for later, gets no gradient.
+        readers = [graph.trace.operations[each] for each in graph.readers[index] if each in graph.before_loss]
         if not readers:
             return False
         for reader in readers:
@@ -115,7 +123,8 @@ def is_taken_off(
                 continue
             is_scale = reader.kind == "multiply" and reader.role == "scale"
             is_linear = reader.kind in kinds or is_scale or (reader.name in passed and not _is_clipped(reader))
-            if not is_linear or reader.in_loss or reader.name in _MAXIMA:
+            is_limited = kinds is _LINEAR and _is_limiter(graph.trace, reader)
+            if not (is_linear or is_limited) or reader.in_loss or (reader.name in _MAXIMA and not is_limited):
                 return False
             if reader.index not in seen:
                 seen.add(reader.index)

@@ -178,10 +178,11 @@ def repeated(trace: Trace) -> tuple[str, ...]:
     return ()
 
 
-def of_sleep(trace: Trace, limits: Limits | None = None) -> str:
+def of_sleep(trace: Trace, limits: Limits | None = None, *, missing: bool = True) -> str:
     """Why some parameter may not learn from here; empty when a gradient reaches every slice of every weight.
 
-    Offsets that are taken off again are explained already.
+    Offsets that are taken off again are explained already. Without ``missing``, parameters that no path leads to do
+    not count.
     """
     if not trace.has_backward:
         return ""
@@ -194,7 +195,7 @@ def of_sleep(trace: Trace, limits: Limits | None = None) -> str:
         if not fact.requires_grad or not fact.numel or fact.name in explained:
             continue
         if fact.gradient is None:
-            if fact.is_used:
+            if fact.is_used and missing:
                 return f"{fact.name} has no gradient"
         elif fact.gradient.norm == 0.0 or (fact.gradient.rms < faint and not fact.gradient.nonfinite):
             return f"the gradient of {fact.name} is zero, or nearly"

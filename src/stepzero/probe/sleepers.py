@@ -150,9 +150,12 @@ class Sleepers(Redrawn):
         return both, steps.summed(gradients, others)
 
     def _has_zeros(self, sizes: Sizes) -> bool:
-        """Whether a slice gets nothing at all; what rounding leaves of a cancelled sum is no sleep but algebra."""
+        """Whether a slice gets nothing at all; what rounding leaves of a cancelled sum is no sleep but algebra.
+
+        Nor is a parameter that no path leads to: steps lay none.
+        """
         known = self.tables | self.off
-        return any(each is None or bool((each == 0).any()) for name, each in sizes.items() if name not in known)
+        return any(each is not None and bool((each == 0).any()) for name, each in sizes.items() if name not in known)
 
     def is_every_one_asleep(self) -> bool:
         """Whether the gradients could be those of a constant: all of them are zero."""

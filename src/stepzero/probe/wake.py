@@ -14,14 +14,17 @@ from typing import Any
 
 from torch import Tensor
 
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.trace import Trace
 from stepzero.core.wake import Cause, ParameterWake, WakeFact
 from stepzero.measure.cancelled import cancelled, is_cancelled_sum
 from stepzero.measure.control import laws
-from stepzero.measure.suspicion import of_silence, units_off
+from stepzero.measure.suspicion import of_silence, of_sleep, units_off
+from stepzero.measure.uses import readings
 from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.products import dead_products
+from stepzero.probe.redrawn import Redrawn
 from stepzero.probe.replica import FAINT_AS_IS, Replica, ReplicaError
 from stepzero.probe.sleepers import MIN_STEPS, Sleepers
 from stepzero.probe.subject import Subject
@@ -139,6 +142,8 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
         return None
     try:
         replica = Replica(subject, as_is=True)
+        if (unused := _unused(replica, trace, subject.seed)) is not None:
+            return unused
         sleepers = Sleepers(
             replica,
             laws(trace),
@@ -167,6 +172,28 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
     doubts = (each for each in described if each.parameter in silent and each.cause != "value")
     is_sure = all(each.parameter in sleepers.idle or sleepers.change_by(each.parameter) == 0.0 for each in doubts)
     return WakeFact(ran=True, steps=taken, parameters=described) if is_sure else None
+
+
+def _unused(replica: Replica, trace: Trace, seed: int) -> WakeFact | None:
+    """The answer where all that sleeps is read, leads nowhere and changes nothing: no step and no draw can wake it."""
+    missing = [fact.name for fact in trace.parameters if fact.requires_grad and fact.gradient is None]
+    if not missing or of_sleep(trace, missing=False):
+        return None
+    graph, read = Graph(trace), readings(trace)
+    if any(operation.index in graph.before_loss for name in missing for operation, _ in read[name]):
+        return None
+    used = [name for name in missing if read[name]]
+    if len(used) < len(missing):  # what is not read on this batch may be on another one
+        return None
+    redrawn = Redrawn(replica, laws(trace), seed, _SAME_AS_IS)
+    if not redrawn.change_nothing(used):
+        return None
+    described = (
+        ParameterWake(parameter=name, first=(), has_gradient=False, cause="unused", effect=False, control=False)
+        for name in replica.trainable
+        if name in used
+    )
+    return WakeFact(ran=True, parameters=tuple(described))
 
 
 def _all_described(sleepers: Sleepers, woken: set[str]) -> tuple[ParameterWake, ...]:
