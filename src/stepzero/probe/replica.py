@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ Sizes = dict[str, Tensor | None]
 """For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
 _LEAST = torch.finfo(torch.float64).tiny
 """Stands for a gradient that is known to be rounding alone where rounding happened to leave nothing."""
+_HELD = 1 << 22
+"""Random numbers that are kept for the next pass: to draw them takes longer than a small model."""
 _OF_NOISE = 8.0
 """A gradient is zero when it is no more than so many times what another rounding changes in it."""
 _FAINT, FAINT_AS_IS = 1e-9, 1e-4
@@ -69,10 +72,18 @@ class Replica:
         self.trainable = {name: each for name, each in self.parameters.items() if each.requires_grad}
         self._start = {name: each.detach().clone() for name, each in self.parameters.items()}
         self._buffers = {name: each.detach().clone() for name, each in self.model.named_buffers()}
-        true = self._widened(copied_batch(subject))
-        self._batches = (true, _resampled(true, subject.seed))
+        self._true = self._widened(copied_batch(subject))
+        self._cotangents: dict[tuple[torch.Size, int], Tensor] = {}
         self.is_leaky = False
         """Run rectifiers with a leak, to see units that are switched off on both batches."""
+
+    @cached_property
+    def _other(self) -> Any:
+        """The random batch, made when it is first asked for."""
+        return _resampled(self._true, self._subject.seed)
+
+    def _batch(self, number: int) -> Any:
+        return copy.deepcopy(self._other if number else self._true)
 
     def run(self, batch: int = 0, *, watch: Any = None, loss_only: bool = False) -> tuple[Gradients, Tensor]:
         """Forward and backward on batch 0 (true) or 1 (random); returns gradients by name and the main output.
@@ -154,7 +165,7 @@ class Replica:
 
     def inputs(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """The true batch, to be changed and given to `respond`."""
-        args, kwargs = copy.deepcopy(self._batches[0])
+        args, kwargs = self._batch(0)
         return args, kwargs
 
     def respond(self, args: tuple[Any, ...], kwargs: dict[str, Any], *, watch: Any = None) -> Any:
@@ -211,7 +222,7 @@ class Replica:
         return {name: each.detach().clone() for name, each in self.parameters.items()}
 
     def _called(self, batch: int, watch: Any) -> Any:
-        args, kwargs = copy.deepcopy(self._batches[batch])
+        args, kwargs = self._batch(batch)
         for index, tensor in enumerate(flat_tensors((*args, *kwargs.values()) if watch is not None else ())):
             watch.add_input(f"args[{index}]", tensor)
         output = self.model(*args, **kwargs)
@@ -228,16 +239,30 @@ class Replica:
         if watch is not None:  # which has seen the old parts run, and must not see everything twice
             return output
         seed_everything(self._subject.seed)
-        args, kwargs = copy.deepcopy(self._batches[batch])
+        args, kwargs = self._batch(batch)
         return self.model(*args, **kwargs)
 
     def _scalar(self, batch: int, watch: Any, *, loss_only: bool = False) -> tuple[Any, Tensor]:
         output = self._called(batch, watch)
-        scalar = _cotangents(output, self._subject.seed + batch)
+        scalar = self._with_cotangents(output, self._subject.seed + batch)
         if batch == 0 or _has_own_loss(output):
             value, _ = loss_of(output, self._subject.loss, self._widened(self._subject.target), self._subject.seed)
             scalar = value.to(torch.float64) if loss_only else scalar + value.to(torch.float64)
         return output, scalar
+
+    def _with_cotangents(self, output: Any, seed: int) -> Tensor:
+        """Sum of the main output times fixed random numbers, over the square root of their count."""
+        tensor = main_output(output)
+        if tensor.is_complex():
+            tensor = torch.view_as_real(tensor)
+        key = (tensor.shape, seed)
+        if (drawn := self._cotangents.get(key)) is None:
+            generator = torch.Generator().manual_seed(0xC07 + seed)
+            drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor.device)
+            if tensor.numel() <= _HELD:
+                self._cotangents[key] = drawn
+        total: Tensor = (tensor * drawn).sum() / math.sqrt(max(1, tensor.numel()))
+        return total
 
     @contextmanager
     def _running(self) -> Iterator[ExitStack]:
@@ -316,17 +341,6 @@ def _computed(model: nn.Module) -> dict[int, Any]:
     """
     kept = (value for module in model.modules() for value in vars(module).values())
     return {id(each): each.detach().clone() for each in kept if isinstance(each, Tensor) and not each.is_leaf}
-
-
-def _cotangents(output: Any, seed: int) -> Tensor:
-    """Sum of the main output times fixed random numbers, over the square root of their count."""
-    tensor = main_output(output)
-    if tensor.is_complex():
-        tensor = torch.view_as_real(tensor)
-    generator = torch.Generator().manual_seed(0xC07 + seed)
-    cotangent = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor.device)
-    total: Tensor = (tensor * cotangent).sum() / math.sqrt(max(1, tensor.numel()))
-    return total
 
 
 def _resampled(batch: Any, seed: int) -> Any:
