@@ -2,7 +2,6 @@
 
 import pytest
 
-from stepzero.core.graph import Graph
 from stepzero.core.trace import ModuleFact, Operation, Signal, TensorFact, Trace
 from stepzero.core.vector import Vector
 
@@ -36,16 +35,6 @@ def test_readers_are_the_inputs_turned_round():
 
 def test_weighted_operations_are_those_the_batch_reaches():
     assert [found.index for found in DIAMOND.weighted()] == [0, 2]
-
-
-@pytest.mark.parametrize(("roots", "reached"), [({0}, {0, 1, 2, 3, 4}), ({2}, {2, 4}), ({5}, {5}), (set(), set())])
-def test_downstream(roots, reached):
-    assert Graph(DIAMOND).downstream(roots) == reached
-
-
-@pytest.mark.parametrize(("roots", "reached"), [({4}, {0, 1, 2, 3, 4}), ({3}, {0, 1, 3}), ({5}, {5}), (set(), set())])
-def test_upstream(roots, reached):
-    assert Graph(DIAMOND).upstream(roots) == reached
 
 
 @pytest.mark.parametrize(

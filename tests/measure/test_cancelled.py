@@ -115,3 +115,40 @@ def test_key_biases_under_rotated_keys_are_live():
             return self.o(torch.softmax(q @ k.mT / k.shape[-1] ** 0.5, -1) @ v)
 
     assert names(Rotated(bias=True), TOKENS) == ()
+
+
+def rectified(*, shift=0.0, phi=nn.ReLU):
+    """The gain of a norm goes through a rectifier, channel by channel, into the next norm."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 6, 3, bias=False), nn.BatchNorm2d(6), phi(), nn.Conv2d(6, 6, 3, groups=6, bias=False))
+    with torch.no_grad():
+        layers[1].bias.fill_(shift)
+        layers[3].weight.mul_(20)
+    return nn.Sequential(*layers, nn.BatchNorm2d(6), nn.Tanh(), nn.Flatten(), nn.Linear(6 * 25, 3))
+
+
+@pytest.mark.parametrize(
+    ("model", "is_taken_off"),
+    [
+        (rectified(), True),
+        (rectified(phi=nn.ReLU6), True),
+        (rectified(phi=lambda: nn.LeakyReLU(0.2)), True),
+        (rectified(shift=0.5), False),
+        (rectified(phi=nn.GELU), False),
+        (rectified(phi=lambda: nn.Hardtanh(0.0, 1.0)), False),
+    ],
+)
+def test_a_gain_before_a_rectifier_is_taken_off_where_nothing_was_added_or_cut_off(model, is_taken_off):
+    assert ("1.weight" in names(model, IMAGES)) == is_taken_off
+
+
+def test_masks_between_keys_and_softmax_and_what_leads_elsewhere_are_looked_through():
+    def forward(self, x):
+        q, k, v = self.q(x), self.k(x), self.v(x)
+        self.seen = k.detach().amax()  # statistics for later
+        logits = torch.max(q @ k.mT, torch.tensor(-1e4))
+        return self.o((logits.softmax(-1) @ v).mean(1))
+
+    torch.manual_seed(0)
+    model = Net(forward, **{name: nn.Linear(6, 6) for name in "qkv"}, o=nn.Linear(6, 3))
+    assert names(model, TOKENS[..., :6] if TOKENS.shape[-1] >= 6 else seeded(4, 5, 6)) == ("k.bias",)

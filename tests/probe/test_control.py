@@ -132,3 +132,19 @@ def test_without_a_law_there_is_no_control():
 def test_a_rule_that_asks_gets_it_only_for_a_reason():
     assert trace(plain(), X, "cross_entropy", LABELS, probes=["control"]).control.ran
     assert not trace(plain(), X, "cross_entropy", LABELS).control.ran
+
+
+def test_where_the_first_pass_gave_a_reason_only_what_may_stand_out_is_drawn_for():
+    subject = subject_of(plain(), X, "cross_entropy", LABELS)
+    observed = capture(subject)
+    brief = control(subject, observed, is_brief=True)
+    assert (brief.ran, brief.draws) == (True, ()), "its own numbers are those of a sound network"
+    model = plain()
+    nn.init.uniform_(model[2].weight, 0.0, 0.05, generator=generator())
+    subject = subject_of(model, X, "cross_entropy", LABELS)
+    observed = capture(subject)
+    brief, whole = control(subject, observed, is_brief=True), control(subject, observed)
+    assert len(brief.draws) == len(whole.draws) == DRAWS
+    linear = next(each.index for each in observed.operations if each.module == "2")
+    assert brief.own_at("rank", linear) == pytest.approx(whole.own_at("rank", linear), abs=1e-9)
+    assert brief.at("rank", linear).median == pytest.approx(whole.at("rank", linear).median, rel=1e-6)

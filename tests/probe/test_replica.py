@@ -281,3 +281,23 @@ def test_complex_weights_are_widened_and_get_their_gradient():
     assert numbers is not None
     assert numbers.dtype == torch.complex128
     assert float(numbers.abs().min()) > 0
+
+
+class Exchanges(nn.Module):
+    """Puts another part into its place when it first runs, as models do that choose their attention by length."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.drop, self.fc = nn.Identity(), nn.Linear(6, 3)
+
+    def forward(self, x):
+        if isinstance(self.drop, nn.Identity):
+            self.drop = nn.Dropout(0.5)
+        return self.fc(self.drop(x))
+
+
+def test_a_model_that_exchanges_its_parts_answers_the_same_from_the_first_pass_on():
+    replica = Replica(subject_of(Exchanges(), torch.randn(8, 6), lambda out: out.square().mean()))
+    first, second = replica.output(), replica.output()
+    assert torch.equal(first, second)

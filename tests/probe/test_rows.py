@@ -5,7 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from stepzero.core.symmetry import SymmetryFact
+from stepzero.probe import symmetry as probe
+from stepzero.probe.capture import capture
 from stepzero.probe.rows import row_matrix
+from stepzero.probe.subject import subject_of
 from tests.probe.observing import Net, seeded, traced
 from tests.probe.planting import square
 
@@ -102,3 +106,45 @@ def test_packed_gates_have_none(name):
 
 def test_rows_are_no_part_of_the_graph():
     assert not of(lambda self, x: F.linear(x, self.w), W, X).requires_grad
+
+
+# -- units that look alike on a batch whose samples do ----------------------------------------------------------------
+
+
+class Pooled(nn.Module):
+    """Two samples of pooled noise hardly differ, and a thousand classes read them."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head = nn.Conv2d(3, 16, 3), nn.Linear(16, 1000)
+
+    def forward(self, x):
+        return self.head(self.conv(x).relu().mean((2, 3)))
+
+
+IMAGES, LABELS = seeded(2, 3, 16, 16), torch.tensor([3, 7])
+
+
+def told(model) -> SymmetryFact:
+    subject = subject_of(model, IMAGES, "cross_entropy", LABELS)
+    return probe.symmetry(subject, capture(subject))
+
+
+def test_classes_that_look_alike_are_told_apart_by_their_rows_without_a_copy(monkeypatch):
+    def never(*_, **__):
+        raise AssertionError("no copy is needed")
+
+    monkeypatch.setattr(probe, "Replica", never)
+    fact = told(Pooled())
+    assert (fact.ran, fact.blocks) == (True, ())
+    assert {width.parameter: width.distinct for width in fact.widths} == {"conv.weight": 16, "head.weight": 1000}
+
+
+def test_a_copy_among_them_is_found():
+    model = Pooled()
+    with torch.no_grad():
+        for tensor in (model.conv.weight, model.conv.bias):
+            tensor[5] = tensor[2]
+        model.head.weight[:, 5] = model.head.weight[:, 2]
+    assert [block.members[0].units for block in told(model).blocks if block.level == "twins"] == [(2, 5)]

@@ -92,3 +92,60 @@ def test_a_branch_behind_a_scalar_gate_of_zero_wakes_whole():
     found, _ = first_step(Branch())
     assert found is not None
     assert found.rounding == frozenset()
+
+
+class Squeezed(nn.Module):
+    """A residual branch that starts at zero, with a squeeze-and-excite gate of which some units are off for all."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.norm = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8)
+        self.squeeze, self.excite = nn.Linear(8, 12), nn.Linear(12, 8)
+        self.last, self.end, self.head = nn.Conv2d(8, 3, 1), nn.BatchNorm2d(3), nn.Linear(3, 3)
+        nn.init.zeros_(self.end.weight)
+        nn.init.uniform_(self.squeeze.bias, -1.5, 0.5)
+
+    def forward(self, x):
+        out = self.norm(self.conv(x)).relu()
+        out = out * self.excite(self.squeeze(out.mean((2, 3))).relu()).sigmoid()[..., None, None]
+        return self.head((x + self.end(self.last(out))).relu().mean((2, 3)))
+
+
+def test_units_that_are_off_behind_a_zero_do_not_keep_float64_busy(monkeypatch):
+    images = torch.randn(4, 3, 6, 6, generator=torch.Generator().manual_seed(1))
+    kinds = []
+    init = Replica.__init__
+
+    def counted(self, subject, *, as_is=False):
+        kinds.append(as_is)
+        init(self, subject, as_is=as_is)
+
+    monkeypatch.setattr(Replica, "__init__", counted)
+    fact = woken(Squeezed(), images)
+    assert kinds == [True]
+    found = by_name(fact)
+    assert found["squeeze.weight"].cause == found["squeeze.bias"].cause == "value"
+    assert found["squeeze.weight"].stuck > 0
+    assert found["conv.weight"].stuck == 0
+    assert found["conv.weight"].delay == 1
+    assert fact.products == ()
+
+
+def test_what_leads_nowhere_is_unused_without_a_step():
+    class Spare(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.spare, self.b = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+        def forward(self, x):
+            hidden = self.a(x).tanh()
+            self.spare(hidden)
+            return self.b(hidden)
+
+    fact = woken(Spare())
+    assert fact.steps == 0
+    assert {name: each.cause for name, each in by_name(fact).items()} == {
+        "spare.weight": "unused",
+        "spare.bias": "unused",
+    }

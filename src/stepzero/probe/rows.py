@@ -5,10 +5,11 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from stepzero.core.trace import Operation, ParameterUse
+from stepzero.core.symmetry import Width
+from stepzero.core.trace import Operation, ParameterUse, Trace
 from stepzero.measure.redundancy import parallel_groups
-from stepzero.measure.suspicion import tensor_of
-from stepzero.measure.uses import WEIGHTS
+from stepzero.measure.suspicion import look_alikes, of_copies, of_hidden_units, tensor_of
+from stepzero.measure.uses import WEIGHTS, units, weight_use
 
 _ROUNDINGS = 8
 """Of the weight's dtype, between a row and a multiple of it."""
@@ -30,6 +31,19 @@ def row_matrix(parameter: Tensor, use: ParameterUse) -> Tensor | None:
         detached = detached.narrow(*use.part)
     rows = detached.movedim(axes, list(range(len(axes))))
     return rows.flatten(0, len(axes) - 1).reshape(rows.shape[: len(axes)].numel(), -1)
+
+
+def told_by_rows(model: nn.Module, trace: Trace) -> tuple[Width, ...]:
+    """Widths of a network whose look-alikes, if any, are units with unlike rows: the batch hardly tells them apart.
+
+    Empty where nothing was doubted, and somebody asked all the same.
+    """
+    if not trace.has_backward or of_hidden_units(trace) or not of_copies(trace):
+        return ()
+    if not are_told_apart(model, look_alikes(trace)):
+        return ()
+    named = {use.parameter: units(each) for each in trace.weighted() if (use := weight_use(each)) is not None}
+    return tuple(Width(name, count, count) for name, count in named.items())
 
 
 def are_told_apart(model: nn.Module, layers: Iterable[tuple[Operation, ParameterUse]]) -> bool:

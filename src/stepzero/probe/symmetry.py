@@ -17,14 +17,13 @@ from torch import Tensor
 from stepzero.core.symmetry import Level, Member, SymmetryFact, UnitBlock, Width
 from stepzero.core.trace import Trace
 from stepzero.measure.redundancy import equal_groups, parallel_groups
-from stepzero.measure.suspicion import look_alikes, of_copies, of_hidden_copies, of_hidden_units
-from stepzero.measure.uses import units, weight_use
+from stepzero.measure.suspicion import of_hidden_copies
 from stepzero.probe import steps
 from stepzero.probe.confirm import gap, is_rounding
 from stepzero.probe.fingerprints import UnitRecorder, Visit
 from stepzero.probe.prints import Prints, all_different, prints_of, siblings
 from stepzero.probe.replica import Gradients, Replica, ReplicaError
-from stepzero.probe.rows import are_told_apart, row_matrix
+from stepzero.probe.rows import row_matrix, told_by_rows
 from stepzero.probe.sets import token_blocks
 from stepzero.probe.stack import certificate
 from stepzero.probe.subject import Subject
@@ -38,7 +37,7 @@ _PAIR = 2
 
 def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
     """Look for copies among the units of ``subject``'s model; never raises because of the model."""
-    told = _told_by_rows(subject, trace) if trace is not None else ()
+    told = told_by_rows(subject.model, trace) if trace is not None else ()
     if trace is not None and told and not of_hidden_copies(trace):
         return SymmetryFact(ran=True, widths=told)
     try:
@@ -56,19 +55,6 @@ def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
         return replace(fact, tokens=tokens, certificate=_certificate(fact, groups))
     except ReplicaError as error:
         return SymmetryFact(ran=False, reason=str(error))
-
-
-def _told_by_rows(subject: Subject, trace: Trace) -> tuple[Width, ...]:
-    """Widths of a network whose look-alikes, if any, are units with unlike rows: the batch hardly tells them apart.
-
-    Empty where nothing was doubted, and somebody asked all the same.
-    """
-    if not trace.has_backward or of_hidden_units(trace) or not of_copies(trace):
-        return ()
-    if not are_told_apart(subject.model, look_alikes(trace)):
-        return ()
-    named = {use.parameter: units(each) for each in trace.weighted() if (use := weight_use(each)) is not None}
-    return tuple(Width(name, count, count) for name, count in named.items())
 
 
 def _certificate(fact: SymmetryFact, groups: dict[str, list[list[int]]] | None) -> str:

@@ -86,3 +86,21 @@ def test_zero_last_weights_are_another_scheme():
 
 def test_another_factor_is_not_guessed():
     assert ask("SZ317", stack("out", factor=0.6), X) == []
+
+
+class Normed(nn.Module):
+    """A branch that ends in a norm: no factor in front of it means anything."""
+
+    def __init__(self, blocks):
+        super().__init__()
+        self.a, self.b, self.norm = nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False), nn.LayerNorm(64)
+        nn.init.normal_(self.a.weight, std=0.05 * blocks**-0.5)
+        nn.init.normal_(self.b.weight, std=0.05)
+
+    def forward(self, x):
+        return x + self.norm(self.b(torch.tanh(self.a(torch.tanh(x)))))
+
+
+def test_branches_that_end_in_a_norm_are_silent():
+    torch.manual_seed(0)
+    assert ask("SZ317", nn.Sequential(*(Normed(9) for _ in range(9)), nn.Linear(64, 4)), X) == []

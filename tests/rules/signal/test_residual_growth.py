@@ -92,3 +92,9 @@ def test_a_small_embedding_under_pre_norm_is_a_note():
 
 def test_post_norm_is_silent():
     assert severities("SZ308", net(after=nn.LayerNorm), X) == []
+
+
+def test_one_loud_sum_that_a_norm_reads_at_once_grows_no_further():
+    """A transform without a scale in place of attention, as in FNet: each block ends in a norm."""
+    assert severities("SZ308", net(scale=300.0, after=nn.LayerNorm), X) == []
+    assert severities("SZ308", net(blocks=1, scale=300.0), X) == ["warning"]

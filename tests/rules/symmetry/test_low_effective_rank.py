@@ -69,3 +69,22 @@ def test_a_control_that_cannot_run_is_told():
     report = check(Picky(), X, "cross_entropy", LABELS, select=["SZ205"])
     assert report.findings == ()
     assert "no drawn network to compare with" in report.coverage.not_judged[0].why
+
+
+def test_the_layer_behind_even_attention_is_silent():
+    """Small queries and keys: every place reads the mean, and the layer that joins the heads is not to blame."""
+
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.qkv, self.out, self.head = nn.Linear(32, 96), nn.Linear(32, 32), nn.Linear(32, 4)
+            for layer in (self.qkv, self.out):
+                nn.init.normal_(layer.weight, std=0.02, generator=generator())
+
+        def forward(self, x):
+            q, k, v = self.qkv(x).unflatten(-1, (3, 4, 8)).permute(2, 0, 3, 1, 4)
+            mixed = nn.functional.scaled_dot_product_attention(q, k, v)
+            return self.head(self.out(mixed.transpose(1, 2).flatten(2)).tanh().mean(1))
+
+    batch = torch.randn(8, 40, 32, generator=generator())
+    assert severities("SZ205", Attends(), batch, "cross_entropy", torch.arange(8) % 4) == []
