@@ -118,7 +118,7 @@ def directions(vectors_UN: Tensor) -> Tensor:
 
 def twin_groups(rows_UN: Tensor) -> list[list[int]]:
     """Groups of two or more rows of a [U, N] matrix that are equal, element by element, in index order."""
-    groups = equal_groups(_projected(rows_UN), 16 * torch.finfo(torch.float64).eps)
+    groups = equal_groups(projected(rows_UN), 16 * torch.finfo(torch.float64).eps)
     if not groups:
         return []
     members = torch.tensor([unit for group in groups for unit in group])
@@ -130,7 +130,7 @@ def twin_groups(rows_UN: Tensor) -> list[list[int]]:
     return sorted(found)
 
 
-def _projected(rows_UN: Tensor) -> Tensor:
+def projected(rows_UN: Tensor) -> Tensor:
     """[U, K] float64 projections, a slab of rows at a time so that no float64 copy of the whole is made."""
     projector_NK = projector(rows_UN.shape[1]).T
     slab = max(1, _CHUNK // rows_UN.shape[1])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from stepzero.core.symmetry import Width
 from stepzero.core.trace import Operation, ParameterUse, Trace
-from stepzero.measure.redundancy import parallel_groups
+from stepzero.measure.redundancy import parallel_groups, projected
 from stepzero.measure.suspicion import look_alikes, of_copies, of_hidden_units, tensor_of
 from stepzero.measure.uses import WEIGHTS, units, weight_use
 
@@ -61,9 +61,8 @@ def are_told_apart(model: nn.Module, layers: Iterable[tuple[Operation, Parameter
         matrix = row_matrix(weight, use) if weight is not None and weight.is_floating_point() else None
         if matrix is None or bool((tensor_of(operation.forward.unit_square) == 0).any()):
             return False
-        rows = matrix.to("cpu", torch.float64)
-        if not bool(rows.isfinite().all()) or not bool(rows.any(1).all()):
+        if not bool(matrix.isfinite().all()) or not bool(matrix.any(1).all()):
             return False
-        if parallel_groups(rows, _ROUNDINGS * torch.finfo(matrix.dtype).eps):
+        if parallel_groups(projected(matrix.cpu()), _ROUNDINGS * torch.finfo(matrix.dtype).eps):
             return False
     return True

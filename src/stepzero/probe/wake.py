@@ -216,8 +216,8 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) 
     is_live = is_woken
     if is_known and is_asleep:
         cause = "algebra"
-    elif is_asleep and name in sleepers.off:
-        cause, is_live = "value", True
+    elif is_asleep and name in sleepers.off and len(asleep) < len(sleepers.first[name]):
+        cause, is_live = "value", True  # its other units are on
     elif is_asleep:
         is_live = is_woken or _is_live(sleepers, name)
         is_idle = name in sleepers.idle
