@@ -106,45 +106,33 @@ class Replica:
         return value if self._as_is else widened(value)
 
     def look(
-        self,
-        batch: int = 0,
-        *,
-        cancelled: frozenset[str] = frozenset(),
-        doubted: frozenset[str] | None = None,
-        only: frozenset[str] | None = None,
-        largest: float = 0.0,
+        self, batch: int = 0, *, cancelled: frozenset[str] = frozenset(), doubted: frozenset[str] | None = None
     ) -> Look:
         """Norms of each gradient's slices along axis 0, negative where it is rounding alone; gradients and output.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
         first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
         gradient is faint enough for that question, of all parameters or of those ``doubted``, other than those
-        ``cancelled``, of which it is known, and it goes down to these alone. ``only``: the parameters asked about; then
-        ``largest`` is the largest gradient of all.
+        ``cancelled``, of which it is known.
         """
         with self._running():
             output, scalar = self._scalar(batch, None)
-            first = self._differentiated(scalar, retain_graph=True, only=only)
+            first = self._differentiated(scalar, retain_graph=True)
             found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
             seen = main_output(output).detach()
             faint = FAINT_AS_IS if self._as_is else _FAINT
             found |= {name: -each.clamp_min(_LEAST) for name in cancelled if (each := found.get(name)) is not None}
-            arriving = max(largest, max(1, seen.numel()) ** -0.5)
-            if asked := _faint_ones(found, arriving, faint, found if doubted is None else doubted):
-                third = self._differentiated(scalar / 3, only=asked)
-                for name in asked:
-                    norms, one, other = found[name], first[name], third[name]
+            if _is_any_faint(found, max(1, seen.numel()) ** -0.5, faint, found if doubted is None else doubted):
+                third = self._differentiated(scalar / 3)
+                for name, norms in found.items():
+                    one, other = first[name], third[name]
                     if norms is not None and one is not None and other is not None and norms.numel():
                         floor = _OF_NOISE * _slice_norms(one - 3 * other).max()
                         found[name] = torch.where((norms > 0) & (norms <= floor), -norms, norms)
         return Look(found, first, seen)
 
-    def _differentiated(
-        self, scalar: Tensor, *, retain_graph: bool = False, only: frozenset[str] | None = None
-    ) -> Gradients:
-        names = [name for name in self.trainable if only is None or name in only]
-        if not names:
-            return {}
+    def _differentiated(self, scalar: Tensor, *, retain_graph: bool = False) -> Gradients:
+        names = list(self.trainable)
         if not scalar.requires_grad:
             return dict.fromkeys(names)
         found = torch.autograd.grad(
@@ -309,18 +297,15 @@ def _slice_norms(gradient: Tensor) -> Tensor:
     return flat.abs().reshape(-1).to("cpu", torch.float64)
 
 
-def _faint_ones(sizes: Sizes, arriving: float, faint: float, asked: Iterable[str]) -> frozenset[str]:
-    """Those ``asked`` for with a gradient that is not zero and small enough to be what rounding left of a larger one.
+def _is_any_faint(sizes: Sizes, arriving: float, faint: float, asked: Iterable[str]) -> bool:
+    """Whether some gradient ``asked`` for that is not zero is small enough to be what rounding left of a larger one.
 
     ``arriving``: size of the cotangents at the output. All gradients may be rounding: then none of them is large.
     """
     largest = max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
     largest = max(largest, arriving)
-    return frozenset(
-        name
-        for name in asked
-        if (each := sizes.get(name)) is not None and bool(((each > 0) & (each < faint * largest)).any())
-    )
+    found = (each for name in asked if (each := sizes.get(name)) is not None)
+    return any(bool(((each > 0) & (each < faint * largest)).any()) for each in found)
 
 
 def _has_own_loss(output: Any) -> bool:

@@ -104,7 +104,7 @@ class Sleepers(Redrawn):
             return frozenset(known)
         self.replica.is_leaky = True
         try:
-            leaking = self.replica.look(0, doubted=frozenset(), only=frozenset(partly)).sizes
+            leaking = self.replica.look(0, doubted=frozenset()).sizes
         finally:
             self.replica.is_leaky = False
         woken = {
@@ -135,15 +135,9 @@ class Sleepers(Redrawn):
         now = self.last[name]
         return name not in self.tables and (now is None or _has_exact_zero(now[self.asleep(name)]))
 
-    def look(
-        self,
-        batch: int,
-        doubted: frozenset[str] | None = None,
-        only: frozenset[str] | None = None,
-        largest: float = 0.0,
-    ) -> Look:
+    def look(self, batch: int, doubted: frozenset[str] | None = None) -> Look:
         """Forward and backward of the copy as it stands; what is known to be rounding is told as such."""
-        return self.replica.look(batch, cancelled=self.cancelled, doubted=doubted, only=only, largest=largest)
+        return self.replica.look(batch, cancelled=self.cancelled, doubted=doubted)
 
     def _joined(self, sizes: Sizes, gradients: Gradients) -> tuple[Sizes, Gradients]:
         """Slice sizes and gradients of both batches together."""

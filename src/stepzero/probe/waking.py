@@ -21,13 +21,7 @@ class Copy(Protocol):
     off: frozenset[str]
     same: float
 
-    def look(
-        self,
-        batch: int,
-        doubted: frozenset[str] | None = None,
-        only: frozenset[str] | None = None,
-        largest: float = 0.0,
-    ) -> Look:
+    def look(self, batch: int, doubted: frozenset[str] | None = None) -> Look:
         """Forward and backward."""
 
     def noise(self, like: Tensor) -> Tensor:
@@ -68,9 +62,7 @@ def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | No
     asleep = {name: each == 0 for name, each in sizes.items() if each is not None and name not in known}
     asleep = {name: which for name, which in asleep.items() if bool(which.any())}
     steps.along(copy.replica, steps.moving(sizes, gradients))
-    names = frozenset(asleep)
-    largest = max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
-    later = copy.look(0, names, names, largest).sizes if names else Sizes()
+    later = copy.look(0, frozenset(asleep)).sizes
     still = dict[str, Tensor]()
     for name, which in asleep.items():
         now = later[name]
@@ -80,8 +72,8 @@ def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | No
     off = copy.units_off_among(later) & still.keys() if still and not is_idle else frozenset[str]()
     copy.replica.reset()
     if is_idle:
-        return Woken({**sizes, **later}, frozenset(), 0.0, idle=frozenset(still))
-    found, rounding = {**sizes, **later}, dict[str, Tensor]()
+        return Woken(dict(later), frozenset(), 0.0, idle=frozenset(still))
+    found, rounding = dict(later), dict[str, Tensor]()
     for name, which in asleep.items():
         now = later[name]
         if now is None:
