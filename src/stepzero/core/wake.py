@@ -24,9 +24,9 @@ class ParameterWake:
     """Slices that never wake and hold nothing but zeros."""
     cause: Cause = ""
     effect: bool | None = None
-    """Whether redrawing the parameter alone changes the output."""
+    """Whether redrawing the parameter alone changes the output; None where the cause is known without asking."""
     control: bool | None = None
-    """Whether it has a gradient once every tensor is redrawn by its law."""
+    """Whether it has a gradient once every tensor is redrawn by its law; True of units that are off among others."""
     wake_size: float | None = None
     """Size of its first gradient over that in the matched control, when delayed."""
     touch_step: int | None = None
