@@ -71,6 +71,14 @@ def test_distinct_samples_are_counted() -> None:
     assert input_fact(torch.cat([seeded(4, 4)] * 2)).num_distinct_samples == 4
 
 
+@pytest.mark.parametrize("size", [2, 3, 5, 7, 33])
+@pytest.mark.parametrize("width", [5, 31, 100, 1024])
+def test_a_sample_that_is_repeated_counts_once_whatever_the_shape(size: int, width: int) -> None:
+    batch = seeded(1, width).repeat(size, 1)
+    subject = subject_of(nn.Linear(width, 4), batch)
+    assert (finish.distinct_samples(subject), finish.input_facts(subject)[0].num_distinct_samples) == (1, 1)
+
+
 def test_bytes_written_as_floats_are_told() -> None:
     assert input_fact(torch.arange(32.0).view(8, 4)).integer_like
     assert not input_fact(torch.arange(32.0).view(8, 4) / 3).integer_like

@@ -157,8 +157,17 @@ def distinct_samples(subject: Subject) -> int | None:
     keys = []
     for tensor in tensors:
         flat = (torch.view_as_real(tensor) if tensor.is_complex() else tensor).reshape(len(tensor), -1).cpu().double()
-        keys.append((flat @ _random_numbers(flat.shape[1])).nan_to_num().tolist())
+        keys.append(_keys(flat))
     return len(set(zip(*keys, strict=True)))
+
+
+def _keys(rows: Tensor) -> list[float]:
+    """A number for each row of a float64 matrix, the same bits for rows that are the same, but for those with NaN.
+
+    Summed row by row: a matrix product adds the rows of one tile in another order than those left over.
+    """
+    numbers: list[float] = (rows * _random_numbers(rows.shape[1]).to(rows.device, rows.dtype)).sum(1).tolist()
+    return numbers
 
 
 @functools.lru_cache(maxsize=8)
@@ -180,7 +189,8 @@ def _input_fact(name: str, tensor: Tensor, *, is_stand_in: bool) -> InputFact:
         return fact
     sample = rows_of(tensor, plan).to(wide(tensor))
     low, high = (float(value) for value in torch.aminmax(tensor.detach()))
-    distinct = sample.view(plan.samples, -1).unique(dim=0).shape[0] if plan.samples * sample.numel() < 1 << 22 else None
+    distinct = len(set(_keys(sample.view(plan.samples, -1)))) if plan.samples * sample.numel() < 1 << 22 else None
+    std, mean = torch.std_mean(sample, 0, correction=0)
     return replace(
         fact,
         low=low,
@@ -188,8 +198,8 @@ def _input_fact(name: str, tensor: Tensor, *, is_stand_in: bool) -> InputFact:
         num_nonfinite=0 if math.isfinite(low) and math.isfinite(high) else int((~torch.isfinite(tensor)).sum()),
         num_distinct_samples=distinct,
         channel_axis=axis,
-        channel_mean=vector(sample.mean(0).cpu().double().contiguous()),
-        channel_std=vector(sample.std(0, correction=0).cpu().double().contiguous()),
+        channel_mean=vector(mean.cpu().double().contiguous()),
+        channel_std=vector(std.cpu().double().contiguous()),
         integer_like=bool((sample == sample.round()).all()),
     )
 
