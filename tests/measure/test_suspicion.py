@@ -231,6 +231,26 @@ def test_units_off_by_a_relu_explain_their_rows():
     assert sleep(model) == ""
 
 
+def behind_norm():
+    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def test_units_off_behind_a_norm_explain_their_rows():
+    model = behind_norm()
+    model[1].bias.data[:3] = -50.0
+    seen = trace(model, X, square)
+    assert suspicion.of_sleep(seen) == ""
+    assert suspicion.units_off(seen) == {"0.weight": 3, "0.bias": 3, "1.weight": 3, "1.bias": 3}
+
+
+def test_units_at_the_kink_behind_a_norm_that_multiplies_by_zero_are_not_off():
+    model = behind_norm()
+    model[1].weight.data[:3] = 0.0
+    seen = trace(model, X, square)
+    assert "0.weight" in suspicion.of_sleep(seen)
+    assert suspicion.units_off(seen) == {}
+
+
 def test_rows_that_were_not_looked_up_are_no_reason():
     assert sleep(nn.Sequential(nn.Embedding(50, 8), nn.Linear(8, 3)), torch.arange(4)) == ""
 

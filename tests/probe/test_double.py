@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from stepzero.probe.capture import eager
-from stepzero.probe.double import Double, widened
+from stepzero.probe.double import Double, Undropped, widened
 from stepzero.probe.loss import main_output
 from stepzero.probe.replica import Replica
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything
@@ -37,7 +37,7 @@ def test_the_copy_computes_what_the_model_does_and_in_float64(name):
     subject = subject_of(model, batch, loss)
     replica = Replica(subject)
     wide = replica.output()
-    with preserved_randomness(), preserved_state(), eager():
+    with preserved_randomness(), preserved_state(), eager(), Undropped():
         args, kwargs = copied_batch(subject)
         modes = [module.training for module in replica.model.modules()]
         for module, mode in zip(model.modules(), modes, strict=True):
@@ -133,3 +133,24 @@ def test_a_derivative_is_taken_of_the_leaf_itself():
         total = (leaf * torch.ones(3, dtype=torch.complex128)).abs().sum()
         (gradient,) = torch.autograd.grad(total, [leaf])
     torch.testing.assert_close(gradient, torch.ones(3, dtype=torch.complex64))
+
+
+class Dropping(nn.Module):
+    """Drops by functions, as many models do, whose switch no module's mode turns."""
+
+    def __init__(self):
+        super().__init__()
+        self.into, self.attention = nn.Linear(8, 8), nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True)
+
+    def forward(self, x):
+        h = torch.nn.functional.dropout(self.into(x), 0.5, self.training)
+        h, _ = self.attention(h, h, h, need_weights=False)
+        return torch.nn.functional.scaled_dot_product_attention(h, h, h, dropout_p=0.5 if self.training else 0.0)
+
+
+def test_what_a_forward_drops_by_functions_is_not_dropped():
+    model, batch = Dropping(), seeded(4, 5, 8)
+    replica = Replica(subject_of(model, batch))
+    expected = model.eval()(batch).detach()
+    torch.testing.assert_close(replica.output().float(), expected)
+    assert all(float(gradient.abs().min()) > 0 for gradient in [replica.run()[0]["into.weight"]])

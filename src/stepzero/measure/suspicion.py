@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from stepzero.core.graph import Graph
 from stepzero.core.limits import Limits
 from stepzero.core.trace import Operation, ParameterUse, Signal, Trace
 from stepzero.core.vector import Vector
@@ -21,6 +22,8 @@ _CLOSE, _FLOOR = 2e-4, 0.02
 rounding of 1e-6 becomes 5e-5."""
 Weighted = tuple[Operation, ParameterUse]
 _PAIR = 2
+_BETWEEN = frozenset(["view", "dropout", "norm"])
+"""What may lie between a norm, or a weighted operation that one reads, and the activation of their units."""
 _OF_ONE_LAYER = 2
 """Weights of a recurrent layer: one for the input, one for the state."""
 _SILENT = 1e-4
@@ -214,19 +217,22 @@ def of_silence(trace: Trace) -> str:
 
 
 def units_off(trace: Trace) -> dict[str, float]:
-    """How many slices of weights and biases belong to units that are off on the whole batch.
+    """How many slices of weights, biases and gains belong to units that are off on the whole batch.
 
-    Not where a weight holds zeros: units without weights are at the kink, and another weight may bring them off it.
+    Not where a weight or a gain holds zeros: units without weights are at the kink, and another weight may bring them
+    off it.
     """
     facts = {fact.name: fact for fact in trace.parameters}
+    graph = Graph(trace)
     found, others = dict[str, float](), set[str]()
     for operation in trace.operations:
-        main = weight_use(operation)
+        main = next((use for use in operation.uses if use.slot == "gain"), None)
+        main = main if operation.kind == "norm" else weight_use(operation)
         fact = facts.get(main.parameter) if main is not None else None
-        is_filled = operation.kind == "weighted" and fact is not None and fact.zero_share == 0.0
+        is_filled = operation.kind in ("weighted", "norm") and fact is not None and fact.zero_share == 0.0
         for use in operation.uses:
-            if is_filled and use.slot in ("weight", "bias"):
-                found[use.parameter] = max(found.get(use.parameter, 0.0), _num_off(trace, operation))
+            if is_filled and use.slot in ("weight", "bias", "gain", "shift"):
+                found[use.parameter] = max(found.get(use.parameter, 0.0), _num_off(graph, operation))
             else:
                 others.add(use.parameter)
     return {name: count for name, count in found.items() if count and name not in others}
@@ -235,18 +241,35 @@ def units_off(trace: Trace) -> dict[str, float]:
 def _rows_explained(trace: Trace) -> dict[str, float]:
     """Rows without a gradient for a plain reason: looked-up tables, and units that are off on the whole batch."""
     explained: dict[str, float] = {}
+    graph = Graph(trace)
     for operation in trace.operations:
         for use in operation.uses:
             if use.slot == "table" or use.parameter not in explained:
-                off = float("inf") if use.slot == "table" else _num_off(trace, operation)
+                off = float("inf") if use.slot == "table" else _num_off(graph, operation)
                 explained[use.parameter] = max(off, explained.get(use.parameter, 0.0))
             if use.slot not in WEIGHTS:
                 explained[use.parameter] = float("inf")
     return explained
 
 
-def _num_off(trace: Trace, operation: Operation) -> float:
-    consumer = trace.operations[operation.consumer_index] if operation.consumer_index is not None else None
-    if consumer is None or consumer.forward is None or not len(consumer.forward.off_share):
-        return 0.0
-    return float(sum(share >= 1.0 for share in consumer.forward.off_share.unpack()))
+def _num_off(graph: Graph, operation: Operation) -> float:
+    """Units that are off in the activation behind a weighted operation, or behind a norm; in front of it one may lie.
+
+    A norm whose gains hold zeros puts its units at the kink: they are not off.
+    """
+    index = operation.index if operation.kind == "norm" else operation.consumer_index
+    while index is not None:
+        reader = graph.trace.operations[index]
+        if reader.forward is not None and len(reader.forward.off_share):
+            return float(sum(share >= 1.0 for share in reader.forward.off_share.unpack()))
+        if reader.kind not in _BETWEEN or not _is_filled(graph.trace, reader):
+            return 0.0
+        following = graph.readers[index]
+        index = following[0] if len(following) == 1 else None
+    return 0.0
+
+
+def _is_filled(trace: Trace, operation: Operation) -> bool:
+    """Whether no gain is zero of those it multiplies by, if it is a norm."""
+    gains = {use.parameter for use in operation.uses if use.slot == "gain"}
+    return all(fact.zero_share == 0.0 for fact in trace.parameters if fact.name in gains)

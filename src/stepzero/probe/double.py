@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from stepzero.probe.settings import without_dropout
 from stepzero.probe.uses import flat_tensors
+from stepzero.probe.vocabulary import DROPOUTS, Spec, spec_of
 
 _WIDER = {
     torch.float32: torch.float64,
@@ -14,6 +16,7 @@ _WIDER = {
     torch.bfloat16: torch.float64,
     torch.complex64: torch.complex128,
 }
+_DROPPING = DROPOUTS | {"multi_head_attention_forward"}
 _NARROWING = frozenset(["float", "half", "bfloat16"])
 
 
@@ -62,6 +65,29 @@ class Leaky(TorchFunctionMode):
         inplace = name == "relu_" or bool(args[1] if len(args) > 1 else kwargs.get("inplace", False))
         value = args[0] if args else kwargs["input"]
         return torch.nn.functional.leaky_relu(value, self.slope, inplace=inplace)
+
+
+class Undropped(TorchFunctionMode):
+    """Turn off the dropout that a forward asks for itself; modules of it are in evaluation mode already."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._specs: dict[Any, Spec] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run one torch call; calls made of others are opened, for the dropout in them."""
+        kwargs = kwargs or {}
+        try:
+            spec = self._specs.get(func)
+        except TypeError:  # unhashable callables
+            return func(*args, **kwargs)
+        if spec is None:
+            spec = self._specs[func] = spec_of(func)
+        if spec.opened is not None and spec.name in _DROPPING:
+            with self:
+                return spec.opened(*args, **kwargs)
+        args, kwargs = without_dropout(spec, args, kwargs)
+        return func(*args, **kwargs)
 
 
 def _is_mixed(args: Any, kwargs: Any) -> bool:

@@ -14,7 +14,8 @@ from stepzero.probe import steps
 from stepzero.probe.replica import Replica
 
 _SEVERAL = 2
-_GAIN = Law(1.0, 0.0)
+GAIN = Law(1.0, 0.0)
+"""Of what multiplies each unit."""
 _NEARBY = 0.1
 """Of a factor: an activation that cuts off at 6 hands it on while nothing comes near."""
 
@@ -51,7 +52,7 @@ class Redrawn:
         """The parameter with its sleeping slices redrawn, whatever its law says."""
         start = self.replica.start_of(name)
         is_scale = start.dim() > 1 and start.numel() == start.shape[0]  # of each unit, as in a depthwise 1 x 1
-        if is_scale or self.laws.get(name) == _GAIN:  # what a norm takes off is the size of a factor, not its sign
+        if is_scale or self.laws.get(name) == GAIN:  # what a norm takes off is the size of a factor, not its sign
             moved = torch.where(start == 0, self.noise(start), start * torch.exp(_NEARBY * self.noise(start)))
         else:
             moved = start + steps.scale_of(start) * self.noise(start)

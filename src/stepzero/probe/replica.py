@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from stepzero.core.errors import StepzeroError
 from stepzero.probe.build import parts
 from stepzero.probe.capture import eager, set_modes
-from stepzero.probe.double import Double, Leaky, widened
+from stepzero.probe.double import Double, Leaky, Undropped, widened
 from stepzero.probe.loss import loss_of, main_output
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything, without_collection
 from stepzero.probe.subject import Subject, copied_batch, unwrapped
@@ -272,6 +272,7 @@ class Replica:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
             seed_everything(self._subject.seed)
+            stack.enter_context(Undropped())
             if not self._as_is:
                 torch.set_default_dtype(torch.float64)  # noqa: TID251 - inside preserved_state
                 stack.enter_context(Double())

@@ -11,11 +11,13 @@ from torch import Tensor
 
 from stepzero.measure.control import Law
 from stepzero.probe import steps
-from stepzero.probe.redrawn import Redrawn, at_slices, distance
+from stepzero.probe.redrawn import GAIN, Redrawn, at_slices, distance
 from stepzero.probe.replica import Gradients, Look, Replica, Sizes
 from stepzero.probe.waking import after_one_step
 
 MIN_STEPS = 3
+_SETTLED = 2
+"""Steps after which what two zeros in a row had silenced is awake."""
 _TAMER = (1.0, 0.3, 0.1)
 """Where laws make a network overflow, matrices are drawn so much smaller."""
 
@@ -34,6 +36,8 @@ class Sleepers(Redrawn):
         cancelled: frozenset[str] = frozenset(),
         doubted: frozenset[str] | None = None,
         units_off: dict[str, float] | None = None,
+        *,
+        has_rectifiers: bool = True,
     ) -> None:
         super().__init__(replica, found, seed, same)
         self.longest = longest
@@ -46,6 +50,8 @@ class Sleepers(Redrawn):
         """Those whose gradient at the start may be; all of them when None."""
         self.units_off = units_off or {}
         """Of each weight and bias how many slices belong to units that are off on the batch."""
+        self.has_rectifiers = has_rectifiers
+        """Whether the forward holds a map that could be made to leak."""
         self.off: frozenset[str] = frozenset()
         """Those whose sleeping slices are such: steps may switch a unit on by chance, and prove nothing."""
         self.idle: frozenset[str] = frozenset()
@@ -100,7 +106,7 @@ class Sleepers(Redrawn):
             for name, which in zeros.items()
             if name not in known and bool(which.any()) and not bool(which.all())
         }
-        if not partly:
+        if not partly or not self.has_rectifiers:
             return frozenset(known)
         self.replica.is_leaky = True
         try:
@@ -112,7 +118,7 @@ class Sleepers(Redrawn):
             for name, which in partly.items()
             if (now := leaking[name]) is not None and bool((now[which] != 0).all())
         }
-        # A unit without weights is not off, but at the kink, where a leak says nothing.
+        # A unit without weights, or whose norm multiplies by zero, is not off, but at the kink: no leak tells of it.
         weights = {name for name, which in woken.items() if self._are_filled(name, which)}
         modules = {name.rpartition(".")[0] for name in weights}
         return frozenset(known.union(name for name in woken if name in weights or name.rpartition(".")[0] in modules))
@@ -122,9 +128,10 @@ class Sleepers(Redrawn):
         return 0 < int(which.sum()) <= self.units_off.get(name, 0.0)
 
     def _are_filled(self, name: str, which: Tensor) -> bool:
-        """Whether each of these slices of a matrix holds a number that is not zero."""
+        """Whether each of these slices of a matrix, or of the gains of a norm, holds a number that is not zero."""
         start = self.replica.start_of(name)
-        return start.dim() > 1 and bool(start[which.to(start.device)].flatten(1).any(1).all())
+        is_factor = start.dim() > 1 or (start.dim() == 1 and self.laws.get(name) == GAIN)
+        return is_factor and bool(start[which.to(start.device)].reshape(int(which.sum()), -1).any(1).all())
 
     def is_read(self, name: str) -> bool:
         """Whether it is a table of which some rows get a gradient: the others are those that no batch asks for."""
@@ -134,6 +141,11 @@ class Sleepers(Redrawn):
         """Whether a slice that was not seen to wake had a gradient of exactly zero to the end."""
         now = self.last[name]
         return name not in self.tables and (now is None or _has_exact_zero(now[self.asleep(name)]))
+
+    def is_exact(self, name: str) -> bool:
+        """Whether slices that never woke got a gradient of exactly zero at the start, and to the end no rounding."""
+        now = self.last.get(name)
+        return bool(self.exact.get(name)) and (now is None or not bool((now[self.asleep(name)] < 0).any()))
 
     def look(self, batch: int, doubted: frozenset[str] | None = None) -> Look:
         """Forward and backward of the copy as it stands; what is known to be rounding is told as such."""
@@ -173,6 +185,8 @@ class Sleepers(Redrawn):
             self.last = sizes
             if not self._note(step, sizes) and (step >= MIN_STEPS or self._are_idle(sizes)):
                 return step
+            if step >= _SETTLED and self._is_waiting(sizes):  # units may only be off: they come on by chance, for ever
+                self.off |= self.units_off_among(sizes) & set(self.stuck)
         return self.longest
 
     def _are_idle(self, sizes: Sizes) -> bool:

@@ -34,6 +34,8 @@ MAX_STEPS = 32
 _AS_IS = frozenset(["float32", "int64", "int32", "bool"])
 _SAME, _SAME_AS_IS = 1e-9, 1e-5
 """Relative change of the output that counts as none, in float64 and in float32."""
+_NEARLY = 1e-3
+"""The same where a gradient arrives that is as faint as its rounding: whether it is one makes no difference then."""
 _GLANCED = 2
 """Virtual steps whose small gradients float32 can tell from rounding."""
 
@@ -47,23 +49,33 @@ def wake(subject: Subject, trace: Trace, optimizer: Any = None) -> WakeFact:
         if optimizer is None and (glanced := _glance(subject, trace)) is not None:
             return glanced
         replica = Replica(subject)
-        fact = _fact(
-            Sleepers(
-                replica,
-                laws(trace),
-                _longest(trace),
-                subject.seed,
-                _tables(trace),
-                _SAME,
-                _cancelled(trace),
-                units_off=units_off(trace),
-            ),
-            trace,
-        )
+        fact = _fact(_sleepers(replica, subject, trace, _longest(trace), _SAME), trace)
         own = optimizer_of(optimizer, subject.model, replica.parameters) if optimizer is not None else None
         return touched(replica, own, fact) if own is not None and fact.ran else fact
     except ReplicaError as error:
         return WakeFact(ran=False, reason=str(error))
+
+
+def _sleepers(
+    replica: Replica,
+    subject: Subject,
+    trace: Trace,
+    longest: int,
+    same: float,
+    doubted: frozenset[str] | None = None,
+) -> Sleepers:
+    return Sleepers(
+        replica,
+        laws(trace),
+        longest,
+        subject.seed,
+        _tables(trace),
+        same,
+        _cancelled(trace),
+        doubted,
+        units_off(trace),
+        has_rectifiers=any(operation.name == "relu" for operation in trace.operations),
+    )
 
 
 def _tables(trace: Trace) -> frozenset[str]:
@@ -144,27 +156,19 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
         replica = Replica(subject, as_is=True)
         if (unused := _unused(replica, trace, subject.seed)) is not None:
             return unused
-        sleepers = Sleepers(
-            replica,
-            laws(trace),
-            MIN_STEPS,
-            subject.seed,
-            _tables(trace),
-            _SAME_AS_IS,
-            _cancelled(trace),
-            _doubted(trace),
-            units_off(trace),
-        )
+        sleepers = _sleepers(replica, subject, trace, MIN_STEPS, _SAME_AS_IS, _doubted(trace))
         taken = sleepers.stepped()
         if taken is None or sleepers.latest > _GLANCED or sleepers.is_every_one_asleep():
             return None
         _note_cancelled_sums(sleepers, trace)
         silent = [name for name in sleepers.stuck if sleepers.is_silent(name) and name not in sleepers.cancelled]
         known = sleepers.cancelled.union(silent, (name for name in sleepers.tables if sleepers.is_read(name)))
-        faint = [*sleepers.missing, *(name for name in sleepers.stuck if name not in known)]
         if any(sleepers.is_factor(name) and sleepers.zero_slices(name) for name in silent):
             return None
-        if not sleepers.change_nothing(faint):
+        if not sleepers.change_nothing(sleepers.missing):
+            return None
+        sleepers.same = _NEARLY
+        if not sleepers.change_nothing([name for name in sleepers.stuck if name not in known]):
             return None
         described = _all_described(sleepers, set())
     except ReplicaError:
@@ -222,7 +226,7 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) 
         is_live = is_woken or _is_live(sleepers, name)
         is_idle = name in sleepers.idle
         effect = None if is_live else not is_idle and sleepers.change_by(name) > sleepers.same
-        if not (is_live or effect or is_missing or sleepers.exact[name]):
+        if not (is_live or effect or is_missing or sleepers.is_exact(name)):
             cause = "algebra"  # a cancelled sum that changes nothing: no other start would make it matter
     if not cause and (is_asleep or is_slow):  # what wakes at once needs no comparison
         alive = sleepers.control[0].get(name)
@@ -246,8 +250,9 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) 
 def _is_live(sleepers: Sleepers, name: str) -> bool:
     """Whether slices that get nothing at all would get a gradient in the same network drawn by its laws."""
     alive = sleepers.control[0].get(name)
-    is_exact = bool(sleepers.exact.get(name))
-    return is_exact and alive is not None and bool((alive[sleepers.asleep(name) or slice(None)] > 0).any())
+    return (
+        sleepers.is_exact(name) and alive is not None and bool((alive[sleepers.asleep(name) or slice(None)] > 0).any())
+    )
 
 
 def _runs(first: list[int | None]) -> tuple[tuple[int | None, int], ...]:

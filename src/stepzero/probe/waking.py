@@ -63,36 +63,39 @@ def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | No
     asleep = {name: which for name, which in asleep.items() if bool(which.any())}
     steps.along(copy.replica, steps.moving(sizes, gradients))
     later = copy.look(0, frozenset(asleep)).sizes
-    still = dict[str, Tensor]()
-    for name, which in asleep.items():
-        now = later[name]
-        if now is not None and bool((which & (now == 0)).any()) and not bool((now < 0).any()):
-            still[name] = which & (now == 0)
-    is_idle = bool(still) and still.keys() == asleep.keys() and copy.is_idle(still)
+    if any(later[name] is None for name in asleep):
+        copy.replica.reset()
+        return None
+    now = {name: each for name, each in later.items() if each is not None}
+    rounding = {
+        name: which & (now[name] <= 0) for name, which in asleep.items() if _is_rounding(copy, name, now[name], which)
+    }
+    still = {
+        name: which & (now[name] == 0)
+        for name, which in asleep.items()
+        if name not in rounding and bool((which & (now[name] == 0)).any()) and not bool((now[name] < 0).any())
+    }
+    is_idle = bool(still) and still.keys() == asleep.keys() - rounding.keys() and copy.is_idle(still)
     off = copy.units_off_among(later) & still.keys() if still and not is_idle else frozenset[str]()
     copy.replica.reset()
-    if is_idle:
-        return Woken(dict(later), frozenset(), 0.0, idle=frozenset(still))
-    found, rounding = dict(later), dict[str, Tensor]()
-    for name, which in asleep.items():
-        now = later[name]
-        if now is None:
+    found = {**later, **{name: now[name].clamp(min=0) for name in rounding}}
+    for name in asleep.keys() - rounding.keys():
+        if name not in off and not is_idle and bool((now[name][asleep[name]] == 0).any()):
             return None
-        if _is_rounding(copy, name, now[which]):
-            rounding[name] = which & (now <= 0)
-            found[name] = now.clamp(min=0)
-        elif name not in off and bool((now[which] == 0).any()):
-            return None
-        else:  # a faint slice among others that woke is reached as they are
-            found[name] = now.abs()
+        found[name] = now[name].abs()  # a faint slice among others that woke is reached as they are
     change = copy.change(_redrawn(copy, rounding), (0,)) if rounding else 0.0
-    return Woken(found, frozenset(rounding), change, off) if change <= copy.same else None
+    idle = frozenset(still) if is_idle else frozenset[str]()
+    return Woken(found, frozenset(rounding), change, off, idle) if change <= copy.same else None
 
 
-def _is_rounding(copy: Copy, name: str, now: Tensor) -> bool:
-    """Whether rounding is all that arrives at all slices of a parameter, or at some of a vector of packed biases."""
-    is_vector = copy.replica.start_of(name).dim() < 2
-    return bool((now < 0).any()) and (is_vector or not bool((now > 0).any()))
+def _is_rounding(copy: Copy, name: str, now: Tensor, which: Tensor) -> bool:
+    """Whether rounding is all that arrives at all slices of a parameter, or at some of a vector of packed biases.
+
+    Some of a vector's slices come to 0 by chance where the others get a rounding; of a matrix those asked for count.
+    """
+    if copy.replica.start_of(name).dim() < 2:
+        return bool((now < 0).any())
+    return bool((now[which] < 0).any()) and not bool((now[which] > 0).any())
 
 
 def _redrawn(copy: Copy, slices: dict[str, Tensor]) -> dict[str, Tensor]:
