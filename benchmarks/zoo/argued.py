@@ -18,7 +18,6 @@ TINY = 1e-6
 UNIT_HEAD = "the head is tied to embeddings of unit variance: logits of std sqrt(width), a loss far above ln V"
 LIVE_PADDING = "the class that draws all embeddings leaves the padding row random, and no gradient ever moves it"
 BYTES = "forward rounds the latents to bytes: through it the encoder cannot be trained, which is done in other code"
-CODEBOOK = "the codebook learns from the commitment loss, which the loss of this entry leaves out"
 TWO_ZERO_TOKENS = "class and distillation token are both zero, as are their positions, and the head reads their mean"
 SHORT_MEMORY = "the bias of the time step is 0, a step of 0.69, where the paper draws 0.001 to 0.1 (Gu & Dao 2023)"
 LOST_DRAW = "the class draws a weight that weight norm computes anew from two others in every pass"
@@ -38,7 +37,6 @@ BY_MODEL: dict[str, Arguments] = {
     "sew": {"SZ108": LOST_DRAW},
     "wav2vec2": {"SZ108": LOST_DRAW},
     "AutoencoderTiny": {"SZ406": BYTES},
-    "VQModel": {"SZ406": CODEBOOK},
     "bigbird_pegasus": {"SZ605": SCALED_TOKENS},
     "biogpt": {"SZ501": SELF_PREDICTION, "SZ605": SCALED_TOKENS},
     "cpmant": {"SZ501": UNIT_HEAD},

@@ -55,7 +55,10 @@ def batch_for(model: Any, feed: str, generator: torch.Generator) -> dict[str, An
 
 @dataclass(frozen=True)
 class Noise:
-    """Mean squared distance of the first output that has a gradient to standard noise: a loss for a bare model."""
+    """Mean squared distance of the first output that has a gradient to standard noise: a loss for a bare model.
+
+    What a codebook is to be committed to is added, as its authors do: it has no other gradient.
+    """
 
     seed: int = 0
 
@@ -64,4 +67,6 @@ class Noise:
         first = next(leaf for leaf in pytree.tree_leaves(dict(output) if hasattr(output, "keys") else output)
                      if isinstance(leaf, Tensor) and leaf.is_floating_point() and leaf.requires_grad)  # fmt: skip
         noise = torch.randn(first.shape, generator=torch.Generator().manual_seed(self.seed))
-        return (first.float() - noise).square().mean()
+        committed = getattr(output, "commit_loss", None)
+        extra = committed.mean() if isinstance(committed, Tensor) else 0.0
+        return (first.float() - noise).square().mean() + extra

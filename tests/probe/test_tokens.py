@@ -5,7 +5,15 @@ from torch import Tensor, nn
 
 from stepzero.api import trace
 from stepzero.core.trace import Trace
-from stepzero.probe.tokens import equal_rows, equal_table_rows, rows_of, table_names, weight_names
+from stepzero.probe.tokens import (
+    equal_rows,
+    equal_table_rows,
+    num_repeated,
+    rows_of,
+    score_names,
+    table_names,
+    weight_names,
+)
 
 
 class Mixed(nn.Module):
@@ -50,6 +58,34 @@ def test_equal_rows_that_nothing_parts_are_counted() -> None:
     with torch.no_grad():
         model.tokens[0, 2:] = model.tokens[0, 0]
     assert trace(model, batch).parameter("tokens").repeated_rows == 2
+
+
+class Scored(nn.Module):
+    """Attention whose scores get a bias by head and distance, as relative positions do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.q, self.k, self.v = nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 8)
+        self.biases = nn.Parameter(torch.zeros(2, 5, 5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (each(x).unflatten(2, (2, 4)).transpose(1, 2) for each in (self.q, self.k, self.v))
+        return ((q @ k.transpose(-1, -2) + self.biases).softmax(-1) @ v).transpose(1, 2).flatten(2)
+
+
+def test_biases_of_scores_are_no_tokens() -> None:
+    observed = trace(Scored(), torch.randn(3, 5, 8))
+    assert score_names(observed.operations) == {"biases"}
+    assert observed.parameter("biases").repeated_rows == 0
+
+
+def test_rows_that_were_not_asked_for_are_no_copies() -> None:
+    table, gradient = torch.zeros(4, 3), torch.zeros(4, 3)
+    assert num_repeated(table, gradient) == 3  # of none is anything known
+    gradient[:2] = 1.0
+    assert num_repeated(table, gradient) == 1
+    gradient[1] = 2.0
+    assert num_repeated(table, gradient) == 0
 
 
 def test_rows_join_the_leading_axes() -> None:

@@ -169,10 +169,13 @@ def tensor_of(vector: Vector) -> Tensor:
 
 
 def repeated(trace: Trace) -> tuple[str, ...]:
-    """Two weights of one shape with equal statistics, if there are any: probably equal content."""
+    """Two weights of one shape with equal statistics, if there are any: probably equal content.
+
+    Both are read; one that is not, as the original that an adapter sets aside, is nobody's copy. Nor is a vector.
+    """
     seen: dict[tuple[object, ...], str] = {}
     for fact in trace.parameters:
-        if len(fact.shape) < 2 or fact.is_constant or not fact.sample:
+        if fact.numel == max(fact.shape, default=0) or fact.is_constant or not fact.sample or not fact.is_used:
             continue
         key = (fact.shape, fact.low, fact.high, fact.mean, fact.std)
         if key in seen:

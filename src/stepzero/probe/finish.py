@@ -89,7 +89,7 @@ def _with_repeated_rows(
     subject: Subject, facts_: tuple[TensorFact, ...], operations: tuple[Operation, ...], gradients: dict[str, Tensor]
 ) -> tuple[TensorFact, ...]:
     """Count equal rows of tables that are no weights: learned tokens, few and small; not those that gradients part."""
-    weights = tokens.weight_names(operations)
+    weights = tokens.weight_names(operations) | tokens.score_names(operations)
     named = {fact.name for fact in facts_ if len(fact.shape) > 1 and fact.is_used and fact.name not in weights}
     live = dict(subject.model.named_parameters()) if named else {}
     repeated = {name: tokens.num_repeated(live[name], gradients.get(name)) for name in named if name in live}

@@ -7,7 +7,7 @@ factors, the matched control.
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -105,6 +105,13 @@ class Replica:
     def _widened(self, value: Any) -> Any:
         return value if self._as_is else widened(value)
 
+    def reached(self, names: Collection[str]) -> dict[str, Tensor]:
+        """Norms of the slices of these parameters' gradients on the true batch, no rounding told apart."""
+        with self._running():
+            _, scalar = self._scalar(0, None)
+            found = self._differentiated(scalar, names=[name for name in self.trainable if name in names])
+        return {name: _slice_norms(each) for name, each in found.items() if each is not None}
+
     def look(
         self, batch: int = 0, *, cancelled: frozenset[str] = frozenset(), doubted: frozenset[str] | None = None
     ) -> Look:
@@ -131,8 +138,10 @@ class Replica:
                         found[name] = torch.where((norms > 0) & (norms <= floor), -norms, norms)
         return Look(found, first, seen)
 
-    def _differentiated(self, scalar: Tensor, *, retain_graph: bool = False) -> Gradients:
-        names = list(self.trainable)
+    def _differentiated(
+        self, scalar: Tensor, *, retain_graph: bool = False, names: list[str] | None = None
+    ) -> Gradients:
+        names = list(self.trainable) if names is None else names
         if not scalar.requires_grad:
             return dict.fromkeys(names)
         found = torch.autograd.grad(

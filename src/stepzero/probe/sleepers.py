@@ -4,6 +4,7 @@ Works on a Replica. A slice runs along axis 0 of its parameter. Steps are taken 
 questions are asked at the start, to which every one of them returns.
 """
 
+from collections.abc import Collection
 from functools import cached_property
 
 import torch
@@ -94,12 +95,14 @@ class Sleepers(Redrawn):
         self.replica.reset()
         return taken
 
-    def units_off_among(self, sizes: Sizes) -> frozenset[str]:
+    def units_off_among(self, sizes: Sizes, names: Collection[str] | None = None) -> frozenset[str]:
         """Parameters whose slices get nothing because their units are off, as far as known or told by a leak.
 
         Where only some slices get nothing, and the rectifiers' leak wakes them, the copy standing where it does.
+        ``names``: those asked for, if not all.
         """
-        zeros = {name: each == 0 for name, each in sizes.items() if each is not None and name not in self.tables}
+        asked = (sizes.keys() if names is None else set(names)) - self.tables
+        zeros = {name: each == 0 for name in asked if (each := sizes[name]) is not None}
         known = {name for name, which in zeros.items() if self._are_off(name, which)}
         partly = {
             name: which
@@ -110,13 +113,13 @@ class Sleepers(Redrawn):
             return frozenset(known)
         self.replica.is_leaky = True
         try:
-            leaking = self.replica.look(0, doubted=frozenset()).sizes
+            leaking = self.replica.reached(partly)
         finally:
             self.replica.is_leaky = False
         woken = {
             name: which
             for name, which in partly.items()
-            if (now := leaking[name]) is not None and bool((now[which] != 0).all())
+            if (now := leaking.get(name)) is not None and bool((now[which] != 0).all())
         }
         # A unit without weights, or whose norm multiplies by zero, is not off, but at the kink: no leak tells of it.
         weights = {name for name, which in woken.items() if self._are_filled(name, which)}
@@ -186,7 +189,7 @@ class Sleepers(Redrawn):
             if not self._note(step, sizes) and (step >= MIN_STEPS or self._are_idle(sizes)):
                 return step
             if step >= _SETTLED and self._is_waiting(sizes):  # units may only be off: they come on by chance, for ever
-                self.off |= self.units_off_among(sizes) & set(self.stuck)
+                self.off |= self.units_off_among(sizes, self.stuck)
         return self.longest
 
     def _are_idle(self, sizes: Sizes) -> bool:

@@ -3,7 +3,7 @@
 Shapes: R rows, N numbers a row.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +43,19 @@ def table_names(operations: Iterable[Operation]) -> set[str]:
     }
 
 
+def score_names(operations: Sequence[Operation]) -> set[str]:
+    """Parameters that are only ever added to what one softmax reads: a row each head, and heads differ by weights."""
+    readers: dict[int, list[Operation]] = {}
+    for operation in operations:
+        for source in operation.inputs:
+            readers.setdefault(source, []).append(operation)
+    scores, others = set[str](), set[str]()
+    for operation in operations:
+        is_score = operation.kind == "add" and {each.kind for each in readers.get(operation.index, [])} == {"softmax"}
+        (scores if is_score else others).update(use.parameter for use in operation.uses)
+    return scores - others
+
+
 def _is_direct(use: ParameterUse) -> bool:
     """Weights under a parametrisation count; what is computed from tokens meets the data batch entry by batch entry."""
     return not use.is_derived or "group" not in use.axes
@@ -62,12 +75,18 @@ def equal_rows(tensor: Tensor) -> list[list[int]]:
 
 
 def num_repeated(tensor: Tensor, gradient: Tensor | None) -> int:
-    """Rows that are equal to an earlier one, and get its gradient as far as that is known."""
+    """Rows that are equal to an earlier one, and get its gradient as far as that is known.
+
+    A row that gets none where others do was not asked for: of it nothing is known.
+    """
     groups = equal_rows(tensor)
     if gradient is None or gradient.layout != torch.strided or gradient.shape != tensor.shape:
         return sum(len(group) - 1 for group in groups)
     rows = rows_of(gradient).to("cpu", torch.float64)
-    return sum(len(same) - 1 for group in groups for same in equal_groups(rows[group], _SAME))
+    arrives = rows.any(1)
+    if bool(arrives.any()):
+        groups = [[row for row in group if bool(arrives[row])] for group in groups]
+    return sum(len(same) - 1 for group in groups if group for same in equal_groups(rows[group], _SAME))
 
 
 def equal_table_rows(table: Tensor) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 Asked first, on the true batch, because it is the commonest case and the answer costs one pass.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,7 +28,7 @@ class Copy(Protocol):
     def noise(self, like: Tensor) -> Tensor:
         """Standard normal numbers."""
 
-    def units_off_among(self, sizes: Sizes) -> frozenset[str]:
+    def units_off_among(self, sizes: Sizes, names: Collection[str] | None = None) -> frozenset[str]:
         """Parameters whose slices get nothing because their units are off."""
 
     def is_idle(self, slices: dict[str, Tensor]) -> bool:
@@ -76,7 +77,7 @@ def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | No
         if name not in rounding and bool((which & (now[name] == 0)).any()) and not bool((now[name] < 0).any())
     }
     is_idle = bool(still) and still.keys() == asleep.keys() - rounding.keys() and copy.is_idle(still)
-    off = copy.units_off_among(later) & still.keys() if still and not is_idle else frozenset[str]()
+    off = copy.units_off_among(later, still) if still and not is_idle else frozenset[str]()
     copy.replica.reset()
     found = {**later, **{name: now[name].clamp(min=0) for name in rounding}}
     for name in asleep.keys() - rounding.keys():
