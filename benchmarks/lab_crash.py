@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     result = trial(options.networks, options.steps, options.kills, engine=options.engine, longest=options.longest)
-    result["machine"] = machine.describe()
+    result |= {"steps": options.steps, "machine": machine.describe()}
     print(json.dumps(result))
     if options.output:
         options.output.write_text(json.dumps(result, indent=1) + "\n")
