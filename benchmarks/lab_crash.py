@@ -114,11 +114,12 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--longest", type=float, default=0.3, help="seconds from a commit to a kill, at most")
     parser.add_argument("--engine", default="local")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
-    result = trial(options.networks, options.steps, options.kills, engine=options.engine)
-    result["machine"] = machine.describe()
+    result = trial(options.networks, options.steps, options.kills, engine=options.engine, longest=options.longest)
+    result |= {"steps": options.steps, "machine": machine.describe()}
     print(json.dumps(result))
     if options.output:
         options.output.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,6 +1,7 @@
 """`python -m benchmarks.fleet [--jax-python PYTHON] [-o FILE]`: all contenders by turns, on one core.
 
-PYTHON is an interpreter that has jax; without it that column is left out.
+PYTHON is an interpreter that has jax; without it that column is left out. Rows of convolutional, recurrent and
+attention networks follow; no bar is set for them.
 """
 
 import argparse
@@ -15,9 +16,11 @@ from pathlib import Path
 import torch
 
 from benchmarks import machine
+from benchmarks.fleet import spatial_side
 from benchmarks.fleet.shape import Shape
 from benchmarks.fleet.torch_side import CONTENDERS, Setup
 from stepzero.lab import native
+from stepzero.lab.modules import MODULES
 
 WIDTHS, DEPTHS, ROUNDS = (16, 32, 64), (4, 8, 16), 7
 BAR = {16: 15.0, 32: 15.0, 64: 6.0}
@@ -89,6 +92,16 @@ def verdict(rows: list[dict]) -> dict[str, bool]:
     }
 
 
+def spatial(rounds: int) -> list[dict[str, object]]:
+    """Rows of the networks of images and sequences."""
+    found = []
+    for architecture in MODULES:
+        for width in WIDTHS[:2]:
+            found.append(spatial_side.row(spatial_side.Kind(architecture, width), rounds))
+            print(found[-1], flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jax-python")
@@ -108,6 +121,7 @@ def main() -> None:
     if jax is not None:
         jax.close()
     result = {"machine": machine.describe(), "kernel": native.reason() or "compiled", "rows": rows}
+    result["spatial"] = spatial(options.rounds)
     result["met"] = verdict(rows)
     print(result["met"])
     if options.output:

@@ -2,8 +2,11 @@ import pytest
 import torch
 
 from benchmarks.fleet import __main__ as fleet
+from benchmarks.fleet import spatial_side
 from benchmarks.fleet.shape import Shape
 from benchmarks.fleet.torch_side import Setup
+from stepzero.lab import generic
+from stepzero.lab.modules import MODULES
 
 
 def test_every_contender_takes_the_steps_it_is_timed_for():
@@ -37,3 +40,15 @@ def test_a_bar_missed_is_told():
     for row in rows[:3]:
         row["times_jax"] = 0.9
     assert not any(fleet.verdict(rows).values())
+
+
+@pytest.mark.parametrize("architecture", MODULES)
+def test_images_and_sequences_race_from_the_same_start(architecture):
+    kind = spatial_side.Kind(architecture, 6, networks=2, steps=2)
+    setup = spatial_side.Setup(kind)
+    values = generic.views(setup.module, setup.weights[1])
+    expected = torch.func.functional_call(setup.module, values, (setup.x,))
+    torch.testing.assert_close(spatial_side.plain(setup, 1)(setup.x), expected, rtol=1e-4, atol=1e-5)
+    row = spatial_side.row(kind, rounds=1)
+    assert (row["architecture"], row["width"]) == (architecture, 6)
+    assert min(row["times_loop"], row["times_vmap"], row["steps_per_second"]) > 0

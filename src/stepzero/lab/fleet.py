@@ -67,11 +67,14 @@ def observe(
 
 
 def _worker(engine: str) -> type[native.Kernel] | type[Stacked]:
+    return native.Kernel if has_kernel(engine) else Stacked
+
+
+def has_kernel(engine: str) -> bool:
+    """Whether this engine is the kernel, here."""
     if engine not in ENGINES:
         raise ConfigError(f"engine of a fleet: expected one of {', '.join(ENGINES)}, got {engine!r}")
-    if engine == "stacked" or (engine == "auto" and _is_without_kernel()):
-        return Stacked
-    return native.Kernel
+    return engine == "kernel" or (engine == "auto" and not _is_without_kernel())
 
 
 @functools.cache

@@ -1,10 +1,11 @@
-"""Any module as a fleet, through `torch.func`: slower than a `Program`, for networks that are no plain stack.
+"""Any module as a fleet: the kernel carries out its program where there is one (`spatial`), else plain torch does.
 
-One network after the other: stacked by vmap they run faster, but then what becomes of one depends in its last bits on
-where in the stack it stands, since products of unaligned matrices choose other code.
+Plain torch takes one network after the other: stacked by vmap they run faster, but then what becomes of one depends in
+its last bits on where in the stack it stands, since products of unaligned matrices choose other code.
 Shapes: M networks, P numbers of a network, T steps, B samples.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +16,9 @@ from torch.nn import functional as F
 
 from stepzero.lab.eager import stepped
 from stepzero.lab.modules import Convolution
+from stepzero.lab.native import Kernel
 from stepzero.lab.observing import Seen, num_distinct
-from stepzero.lab.program import ALIGNED
+from stepzero.lab.program import ALIGNED, Program
 from stepzero.lab.task import Samples
 from stepzero.lab.update import Update
 
@@ -27,8 +29,10 @@ _IMAGE = 4
 class Modules:
     """`M` networks of one module, their numbers in one matrix; the interface of `fleet.Fleet`."""
 
-    def __init__(self, module: nn.Module, weights_MP: Tensor, lrs_M: Tensor, update: Update) -> None:
-        self.module, self.update = module, update
+    def __init__(
+        self, module: nn.Module, weights_MP: Tensor, lrs_M: Tensor, update: Update, *, program: Program | None = None
+    ) -> None:
+        self.module, self.update, self.program = module, update, program
         self.weights, self.lrs = weights_MP.contiguous(), lrs_M.to(weights_MP.dtype)
         self.state = torch.zeros_like(self.weights), torch.zeros_like(self.weights)
         self.stopped = torch.full((len(weights_MP),), -1, dtype=torch.int64)
@@ -36,6 +40,16 @@ class Modules:
 
     def train_(self, samples: Samples, steps: int, order_MTB: Tensor | None = None) -> Tensor:
         """As `fleet.Fleet.train_`."""
+        if self.program is not None:
+            order = None if order_MTB is None else order_MTB[:, :steps].contiguous()
+            worker = Kernel(self.program, self.update, samples)
+            losses = worker.train_(self.weights, self.state, self.lrs, order, steps, self.done, self.stopped)
+            self.done += steps
+            return losses
+        return self._loop_(samples, steps, order_MTB)
+
+    def _loop_(self, samples: Samples, steps: int, order_MTB: Tensor | None) -> Tensor:
+        """One network after the other, in plain torch."""
         losses = self.weights.new_full((len(self.weights), steps), torch.nan)
         for member in range(len(self.weights)):
             for step in range(steps):
@@ -98,16 +112,21 @@ def layers(module: nn.Module) -> dict[str, nn.Module]:
 
 
 def _seen(name: str, values: dict[str, Tensor], calls: list[Tensor]) -> Seen:
-    W = values[f"{name}.weight"]
-    bias = values.get(f"{name}.bias")
     axis = 1 if calls[0].dim() == _IMAGE else -1
     response, arrived = (
         torch.cat([part.movedim(axis, 0).flatten(1) for part in parts], 1)
         for parts in ([call.detach() for call in calls], [_gradient(call) for call in calls])
     )
-    rows = W.detach() if bias is None else torch.cat([W.detach(), bias.detach()[:, None]], 1)
-    width = num_distinct(response, arrived, rows)
-    return Seen(name, len(W), width, None, None, float(W.detach().norm()), float(_gradient(W).norm()))
+    own = {key: value.detach() for key, value in values.items()}
+    return seen(name, own, _gradient(values[f"{name}.weight"]), response, arrived)
+
+
+def seen(name: str, values: dict[str, Tensor], gradient: Tensor, response_UN: Tensor, arrived_UN: Tensor) -> Seen:
+    """What a layer shows, from its units' responses and the gradients that arrive there."""
+    W, bias = values[f"{name}.weight"], values.get(f"{name}.bias")
+    rows = W if bias is None else torch.cat([W, bias[:, None]], 1)
+    width = num_distinct(response_UN, arrived_UN, rows)
+    return Seen(name, len(W), width, None, None, float(W.norm()), float(gradient.norm()))
 
 
 def _gradient(tensor: Tensor) -> Tensor:
@@ -119,13 +138,19 @@ def stride(module: nn.Module) -> int:
     return sum(_padded(each.numel()) for each in module.parameters())
 
 
+def offsets(module: nn.Module) -> dict[str, int]:
+    """Where each parameter starts among a network's numbers."""
+    sizes = {name: _padded(each.numel()) for name, each in module.named_parameters()}
+    return dict(zip(sizes, itertools.accumulate(sizes.values(), initial=0), strict=False))
+
+
 def views(module: nn.Module, numbers: Tensor) -> dict[str, Tensor]:
     """Each parameter, by name, as a view of ``numbers`` [..., P]."""
-    found, place = {}, 0
-    for name, parameter in module.named_parameters():
-        found[name] = numbers[..., place : place + parameter.numel()].unflatten(-1, parameter.shape)
-        place += _padded(parameter.numel())
-    return found
+    parameters, starts = dict(module.named_parameters()), offsets(module)
+    return {
+        name: numbers[..., starts[name] : starts[name] + each.numel()].unflatten(-1, each.shape)
+        for name, each in parameters.items()
+    }
 
 
 def loss_of(output: Tensor, targets: Tensor, loss: str) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from stepzero.core.errors import ConfigError, did_you_mean
 
-VERSION = 1
+VERSION = 2
 """Part of every network's key; a change of what a network becomes changes it."""
 ARCHITECTURES = ("mlp", "residual", "residual_norm", "conv", "recurrent", "transformer")
 OPTIMIZERS = ("sgd", "momentum", "adam", "adamw")

@@ -1,7 +1,7 @@
 // Trains small networks one after the other, each for many steps while its weights stay in the cache.
 //
-// A network is a list of operations on buffers of shape [rows][B], B samples innermost and padded to a multiple of 16
-// with samples that weigh nothing. Every matrix product has the form out[M][J] = A[M][K] x[K][J] with J along the
+// A network is a list of operations on buffers of shape [rows][places][B], B samples innermost and padded to a multiple
+// of 16 with samples that weigh nothing; a place is a pixel or a step, and most networks have but one. Every matrix product has the form out[M][J] = A[M][K] x[K][J] with J along the
 // vector registers, so one routine serves the forward pass, the backward pass and the weight gradient. Nothing here
 // reads another network's numbers, nor depends on where a network stands: same start, same bits.
 
@@ -225,10 +225,14 @@ template <class T> void transpose(const T* x, int64_t I, int64_t J, T* out, int6
         }
 }
 
+#include "spatial.cpp"
+
 // ------------------------------------------------------------------------------------------------------------ a network
 
-enum Kind { LINEAR, ACTIVATE, NORM, ADD };
-struct Op { int64_t kind, source, other, out, offset, activation, add_source, add_other; };
+enum Kind { LINEAR, ACTIVATE, NORM, ADD, CONVOLVE, RECUR, ATTEND, SHIFT, MEAN, LAST };
+// `other`: what is added, or the buffer in which an operation keeps what its backward pass needs. `size`: width of an
+// image, number of heads.
+struct Op { int64_t kind, source, other, out, offset, bias, size, activation, add_source, add_other; };
 enum Loss { CROSS_ENTROPY, MSE };
 enum Optimizer { SGD, MOMENTUM, ADAM, ADAMW };
 constexpr double NORM_EPS = 1e-5;
@@ -236,7 +240,7 @@ constexpr double NORM_EPS = 1e-5;
 extern "C" struct Setting {
     const Op* ops;
     int64_t num_ops;
-    const int64_t* rows;
+    const int64_t *rows, *places;
     int64_t num_buffers, networks, stride, batch, samples, targets, steps, done, loss, optimizer;
     double momentum, beta1, beta2, eps, decay;
 };
@@ -255,12 +259,13 @@ template <class T> struct Worker {
     const Setting& s;
     int64_t B;
     std::vector<int64_t> at;
-    Aligned<T> values, deltas, flipped, wide, gradient, targets;
+    Aligned<T> values, deltas, flipped, wide, gradient, targets, nothing;
     std::vector<int64_t> classes;
+    std::vector<const T*> pointers;
 
     static int64_t count(const Setting& s) {
         int64_t sum = 0;
-        for (int64_t b = 0; b < s.num_buffers; b++) sum += s.rows[b];
+        for (int64_t b = 0; b < s.num_buffers; b++) sum += s.rows[b] * s.places[b];
         return sum * padded(s.batch);
     }
     static int64_t tallest(const Setting& s) {
@@ -268,19 +273,32 @@ template <class T> struct Worker {
         for (int64_t b = 0; b < s.num_buffers; b++) most = std::max(most, padded(s.rows[b]));
         return most;
     }
-    explicit Worker(const Setting& s)
-        : s(s), B(padded(s.batch)), values(count(s)), deltas(count(s)), flipped(tallest(s) * padded(s.batch)),
-          wide(tallest(s) * tallest(s)), gradient(s.stride),
-          targets(s.targets * padded(s.batch)), classes(size_t(s.batch)) {
-        int64_t sum = 0;
-        for (int64_t b = 0; b < s.num_buffers; sum += s.rows[b++] * B) at.push_back(sum);
+    static int64_t largest(const Setting& s) {
+        int64_t most = 0;
+        for (int64_t b = 0; b < s.num_buffers; b++) most = std::max(most, padded(s.rows[b]) * s.places[b]);
+        return most * padded(s.batch);
     }
+    static int64_t taps(const Setting& s) {
+        return std::any_of(s.ops, s.ops + s.num_ops, [](const Op& op) { return op.kind == CONVOLVE; }) ? TAPS : 1;
+    }
+    explicit Worker(const Setting& s)
+        : s(s), B(padded(s.batch)), values(count(s)), deltas(count(s)), flipped(largest(s)),
+          wide(tallest(s) * tallest(s) * taps(s)), gradient(s.stride), targets(s.targets * padded(s.batch)),
+          nothing(padded(s.batch)), classes(size_t(s.batch)), pointers(size_t(tallest(s) * taps(s))) {
+        int64_t sum = 0;
+        for (int64_t b = 0; b < s.num_buffers; b++) at.push_back(sum), sum += s.rows[b] * columns(b);
+    }
+    int64_t columns(int64_t buffer) const { return s.places[buffer] * B; }
+    Image image(const Op& op) const { return {s.places[op.out] / op.size, op.size, B}; }
+    Heads heads(const Op& op) const { return {s.rows[op.out], op.size, s.places[op.out], B}; }
 
+    // Inputs come place by place, and within a place row by row.
     void take(const T* inputs, const T* wanted, const int64_t* labels, const int64_t* order) {
-        int64_t d = s.rows[0];
+        int64_t rows = s.rows[0], places = s.places[0], d = rows * places;
         for (int64_t b = 0; b < s.batch; b++) {
             int64_t sample = order ? order[b] : b;
-            for (int64_t i = 0; i < d; i++) values.data[i * B + b] = inputs[sample * d + i];
+            for (int64_t p = 0; p < places; p++)
+                for (int64_t r = 0; r < rows; r++) values.data[(r * places + p) * B + b] = inputs[sample * d + p * rows + r];
             if (s.loss == CROSS_ENTROPY) classes[size_t(b)] = labels[sample];
             else for (int64_t o = 0; o < s.targets; o++) targets.data[o * B + b] = wanted[sample * s.targets + o];
         }
@@ -291,52 +309,74 @@ template <class T> struct Worker {
             const Op& op = s.ops[i];
             const T* x = values.data + at[op.source];
             T* out = values.data + at[op.out];
-            int64_t in = s.rows[op.source], rows = s.rows[op.out];
+            int64_t in = s.rows[op.source], rows = s.rows[op.out], J = columns(op.out);
             if (op.kind == LINEAR) {
-                const T* W = weights + op.offset;
-                product<T>(W, in, 1, x, B, out, B, rows, in, B, W + rows * in, false);
+                product<T>(weights + op.offset, in, 1, x, J, out, J, rows, in, J, weights + op.bias, false);
             } else if (op.kind == ACTIVATE) {
-#define DO(A) if (op.activation == A) activate<T, A>(x, out, rows * B);
+#define DO(A) if (op.activation == A) activate<T, A>(x, out, rows * J);
                 FOR_EACH_ACTIVATION(DO)
 #undef DO
             } else if (op.kind == NORM) {
-                normalise(x, out, rows);
-            } else {
+                normalise(x, out, rows, J);
+            } else if (op.kind == ADD) {
                 const T* y = values.data + at[op.other];
-                for (int64_t j = 0; j < rows * B; j++) out[j] = x[j] + y[j];
+                for (int64_t j = 0; j < rows * J; j++) out[j] = x[j] + y[j];
+            } else {
+                forward_spatial(op, weights, x, out);
             }
         }
     }
 
-    void moments(const T* x, int64_t rows, int64_t j, Vec<T>& mean, Vec<T>& inverse) {
+    void forward_spatial(const Op& op, const T* weights, const T* x, T* out) {
+        int64_t in = s.rows[op.source], rows = s.rows[op.out], places = s.places[op.source];
+        const T* W = weights + op.offset;
+        T* kept = values.data + at[op.other];
+        if (op.kind == CONVOLVE) {
+            convolve<T>(W, weights + op.bias, x, out, in, rows, image(op), pointers.data(), nothing.data, false);
+        } else if (op.kind == RECUR) {
+#define DO(A) if (op.activation == A) recur<T, A>(W, x, kept, out, rows, places, B);
+            FOR_EACH_ACTIVATION(DO)
+#undef DO
+        } else if (op.kind == ATTEND) {
+            attend<T>(x, kept, out, heads(op));
+        } else if (op.kind == SHIFT) {
+            shift<T>(W, x, out, rows, places, B);
+        } else if (op.kind == MEAN) {
+            mean_of_places<T>(x, out, rows, places, B);
+        } else {
+            last_place<T>(x, out, rows, places, B);
+        }
+    }
+
+    void moments(const T* x, int64_t rows, int64_t J, int64_t j, Vec<T>& mean, Vec<T>& inverse) {
         mean = Vec<T>{};
-        for (int64_t r = 0; r < rows; r++) mean += load(x + r * B + j);
+        for (int64_t r = 0; r < rows; r++) mean += load(x + r * J + j);
         mean /= T(rows);
         Vec<T> variance = {};
         for (int64_t r = 0; r < rows; r++) {
-            Vec<T> off = load(x + r * B + j) - mean;
+            Vec<T> off = load(x + r * J + j) - mean;
             variance += off * off;
         }
         for (int64_t l = 0; l < lanes<T>(); l++) inverse[l] = T(1) / std::sqrt(variance[l] / T(rows) + T(NORM_EPS));
     }
 
-    void normalise(const T* x, T* out, int64_t rows) {
-        for (int64_t j = 0; j < B; j += lanes<T>()) {
+    void normalise(const T* x, T* out, int64_t rows, int64_t J) {
+        for (int64_t j = 0; j < J; j += lanes<T>()) {
             Vec<T> mean, inverse;
-            moments(x, rows, j, mean, inverse);
-            for (int64_t r = 0; r < rows; r++) store<T>(out + r * B + j, (load(x + r * B + j) - mean) * inverse);
+            moments(x, rows, J, j, mean, inverse);
+            for (int64_t r = 0; r < rows; r++) store<T>(out + r * J + j, (load(x + r * J + j) - mean) * inverse);
         }
     }
 
-    void back_normalise(const T* x, const T* y, const T* dy, T* dx, int64_t rows, bool add) {
-        for (int64_t j = 0; j < B; j += lanes<T>()) {
+    void back_normalise(const T* x, const T* y, const T* dy, T* dx, int64_t rows, int64_t J, bool add) {
+        for (int64_t j = 0; j < J; j += lanes<T>()) {
             Vec<T> mean, inverse, d = {}, dot = {};
-            moments(x, rows, j, mean, inverse);
-            for (int64_t r = 0; r < rows; r++) d += load(dy + r * B + j), dot += load(dy + r * B + j) * load(y + r * B + j);
+            moments(x, rows, J, j, mean, inverse);
+            for (int64_t r = 0; r < rows; r++) d += load(dy + r * J + j), dot += load(dy + r * J + j) * load(y + r * J + j);
             d /= T(rows), dot /= T(rows);
             for (int64_t r = 0; r < rows; r++) {
-                Vec<T> part = inverse * (load(dy + r * B + j) - d - load(y + r * B + j) * dot);
-                store<T>(dx + r * B + j, add ? load(dx + r * B + j) + part : part);
+                Vec<T> part = inverse * (load(dy + r * J + j) - d - load(y + r * J + j) * dot);
+                store<T>(dx + r * J + j, add ? load(dx + r * J + j) + part : part);
             }
         }
     }
@@ -384,38 +424,81 @@ template <class T> struct Worker {
     void backward(const T* weights) {
         for (int64_t i = s.num_ops - 1; i >= 0; i--) {
             const Op& op = s.ops[i];
-            const T *x = values.data + at[op.source], *y = values.data + at[op.out], *dy = deltas.data + at[op.out];
-            T* dx = deltas.data + at[op.source];
-            int64_t in = s.rows[op.source], rows = s.rows[op.out];
+            const T *x = values.data + at[op.source], *y = values.data + at[op.out];
+            T *dy = deltas.data + at[op.out], *dx = deltas.data + at[op.source];
+            int64_t rows = s.rows[op.out], J = columns(op.out);
             if (op.kind == LINEAR) {
-                back_linear(op, weights + op.offset, gradient.data + op.offset, x, dy, dx, in, rows);
+                back_linear(op, weights + op.offset, x, dy, dx);
             } else if (op.kind == ACTIVATE) {
-#define DO(A) if (op.activation == A) back_activate<T, A>(x, y, dy, dx, rows * B, op.add_source);
+#define DO(A) if (op.activation == A) back_activate<T, A>(x, y, dy, dx, rows * J, op.add_source);
                 FOR_EACH_ACTIVATION(DO)
 #undef DO
             } else if (op.kind == NORM) {
-                back_normalise(x, y, dy, dx, rows, op.add_source);
-            } else {
+                back_normalise(x, y, dy, dx, rows, J, op.add_source);
+            } else if (op.kind == ADD) {
                 T* other = deltas.data + at[op.other];
-                for (int64_t j = 0; j < rows * B; j++) dx[j] = op.add_source ? dx[j] + dy[j] : dy[j];
-                for (int64_t j = 0; j < rows * B; j++) other[j] = op.add_other ? other[j] + dy[j] : dy[j];
+                pass(dy, dx, rows * J, op.add_source);
+                pass(dy, other, rows * J, op.add_other);
+            } else {
+                back_spatial(op, weights + op.offset, x, y, dy, dx);
             }
         }
     }
 
-    void back_linear(const Op& op, const T* W, T* G, const T* x, const T* dy, T* dx, int64_t in, int64_t rows) {
+    static void pass(const T* dy, T* dx, int64_t count, bool add) {
+        for (int64_t j = 0; j < count; j++) dx[j] = add ? dx[j] + dy[j] : dy[j];
+    }
+
+    void back_spatial(const Op& op, const T* W, const T* x, const T* y, T* dy, T* dx) {
+        int64_t in = s.rows[op.source], rows = s.rows[op.out], places = s.places[op.source], J = columns(op.source);
+        T *G = gradient.data + op.offset, *kept = values.data + at[op.other], *scratch = deltas.data + at[op.other];
+        if (op.kind == CONVOLVE) {
+            tap_gradients<T>(dy, x, G, in, rows, image(op));
+            bias_gradients(dy, gradient.data + op.bias, rows, J);
+            if (!op.source) return;
+            turned<T>(W, wide.data, in, rows);
+            convolve<T>(wide.data, nullptr, dy, dx, rows, in, image(op), pointers.data(), nothing.data, op.add_source);
+        } else if (op.kind == RECUR) {
+#define DO(A) if (op.activation == A) back_recur<T, A>(W, kept, y, dy, scratch, rows, places, B);
+            FOR_EACH_ACTIVATION(DO)
+#undef DO
+            if (places == 1) std::fill(G, G + rows * rows, T(0));
+            else weight_gradients(scratch + B, y, G, rows, rows, J, J - B);
+            pass(scratch, dx, rows * J, op.add_source);
+        } else if (op.kind == ATTEND) {
+            if (!op.add_source) std::fill(dx, dx + in * J, T(0));
+            back_attend<T>(x, kept, dy, scratch, dx, heads(op));
+        } else if (op.kind == SHIFT) {
+            shift_gradients<T>(dy, G, rows, places, B);
+            pass(dy, dx, rows * J, op.add_source);
+        } else {
+            back_to_places<T>(dy, dx, rows, places, B, op.kind == MEAN, op.add_source);
+        }
+    }
+
+    // G[rows][in] = dy x^T, both J columns apart, over the first K columns.
+    void weight_gradients(const T* dy, const T* x, T* G, int64_t in, int64_t rows, int64_t J, int64_t K) {
         int64_t ldx = padded(in);
-        transpose<T>(x, in, B, flipped.data, ldx);
+        transpose<T>(x, in, J, flipped.data, ldx);
         T* out = ldx == in ? G : wide.data;
-        product<T>(dy, B, 1, flipped.data, ldx, out, ldx, rows, s.batch, ldx, nullptr, false);
+        product<T>(dy, J, 1, flipped.data, ldx, out, ldx, rows, K, ldx, nullptr, false);
         if (ldx != in)
             for (int64_t r = 0; r < rows; r++) std::memcpy(G + r * in, out + r * ldx, size_t(in) * sizeof(T));
+    }
+
+    static void bias_gradients(const T* dy, T* G, int64_t rows, int64_t J) {
         for (int64_t r = 0; r < rows; r++) {
             Vec<T> sum = {};
-            for (int64_t j = 0; j < B; j += lanes<T>()) sum += load(dy + r * B + j);
-            G[rows * in + r] = total<T>(sum);
+            for (int64_t j = 0; j < J; j += lanes<T>()) sum += load(dy + r * J + j);
+            G[r] = total<T>(sum);
         }
-        if (op.source) product<T>(W, 1, in, dy, B, dx, B, in, rows, B, nullptr, op.add_source);
+    }
+
+    void back_linear(const Op& op, const T* W, const T* x, const T* dy, T* dx) {
+        int64_t in = s.rows[op.source], rows = s.rows[op.out], J = columns(op.out);
+        weight_gradients(dy, x, gradient.data + op.offset, in, rows, J, J == B ? s.batch : J);
+        bias_gradients(dy, gradient.data + op.bias, rows, J);
+        if (op.source) product<T>(W, 1, in, dy, J, dx, J, in, rows, J, nullptr, op.add_source);
     }
 
     void step(T* w, T* first, T* second, T lr, int64_t number) {

@@ -6,6 +6,7 @@ Where no C++ compiler is found, or it fails, `reason` says why and `stepzero.lab
 import ctypes
 import functools
 import hashlib
+import operator
 import os
 import platform
 import shutil
@@ -24,6 +25,8 @@ from stepzero.lab.task import LOSSES, Samples
 from stepzero.lab.update import OPTIMIZERS, Update
 
 SOURCE = Path(__file__).with_name("kernel.cpp")
+PART = Path(__file__).with_name("spatial.cpp")
+"""What `SOURCE` includes."""
 FLAGS = ("-O3", "-march=native", "-std=c++17", "-shared", "-fPIC")
 _SECONDS = 300
 
@@ -35,6 +38,7 @@ class _Setting(ctypes.Structure):
         ("ops", ctypes.c_void_p),
         ("num_ops", ctypes.c_int64),
         ("rows", ctypes.c_void_p),
+        ("places", ctypes.c_void_p),
         *[
             (name, ctypes.c_int64)
             for name in "num_buffers networks stride batch samples targets steps done loss optimizer".split()
@@ -62,7 +66,7 @@ def reason() -> str:
 
 def _compiled(compiler: str) -> Path:
     """Path of the library for this source, compiler and processor; built when it is not there yet."""
-    key = "|".join([SOURCE.read_text(), *FLAGS, compiler, _version(compiler), _processor()])
+    key = "|".join([SOURCE.read_text(), PART.read_text(), *FLAGS, compiler, _version(compiler), _processor()])
     digest = hashlib.blake2b(key.encode(), digest_size=10).hexdigest()
     library = places.cache() / f"kernel-{digest}.so"
     if not library.exists():
@@ -88,14 +92,19 @@ def _processor() -> str:
 
 
 def _ops(program: Program) -> Tensor:
-    """[operations, 8] as the kernel reads them; the last two say whether a gradient is already there to be added to."""
+    """[operations, 10] as the kernel reads them; the last two: whether a gradient is already there to be added to."""
     table, number = [], activations.get(program.activation).number
     seen: set[int] = set()
     for op in reversed(program.ops):
         adds = int(op.source in seen), int(op.other in seen or op.other == op.source)
+        bias = op.offset + program.rows[op.out] * program.rows[op.source] if op.bias < 0 else op.bias
         seen |= {op.source, op.other} if op.kind == "add" else {op.source}
-        table.append([KINDS.index(op.kind), op.source, op.other, op.out, op.offset, number, *adds])
+        table.append([KINDS.index(op.kind), op.source, op.other, op.out, op.offset, bias, op.size, number, *adds])
     return torch.tensor(table[::-1], dtype=torch.int64)
+
+
+def _places(program: Program) -> tuple[int, ...]:
+    return program.places or (1,) * len(program.rows)
 
 
 class Kernel:
@@ -109,10 +118,12 @@ class Kernel:
         kind = {torch.float32: "float32", torch.float64: "float64"}[samples.inputs.dtype]
         self._train, self._observe = getattr(library, f"train_{kind}"), getattr(library, f"observe_{kind}")
         self._ops, self._rows = _ops(program), torch.tensor(program.rows, dtype=torch.int64)
+        self._places = torch.tensor(_places(program), dtype=torch.int64)
         self._setting = _Setting(
-            ops=self._ops.data_ptr(), num_ops=len(self._ops), rows=self._rows.data_ptr(), num_buffers=len(program.rows),
-            networks=0, stride=program.stride, batch=0, samples=len(samples.inputs), targets=program.rows[-1], steps=0,
-            done=0, loss=LOSSES.index(samples.loss), optimizer=OPTIMIZERS.index(update.name), momentum=update.momentum,
+            ops=self._ops.data_ptr(), num_ops=len(self._ops), rows=self._rows.data_ptr(),
+            places=self._places.data_ptr(), num_buffers=len(program.rows), networks=0, stride=program.stride,
+            batch=0, samples=len(samples.inputs), targets=program.rows[-1], steps=0, done=0,
+            loss=LOSSES.index(samples.loss), optimizer=OPTIMIZERS.index(update.name), momentum=update.momentum,
             beta1=update.beta1, beta2=update.beta2, eps=update.eps, decay=update.decay,
         )  # fmt: skip
 
@@ -132,11 +143,12 @@ class Kernel:
         return losses
 
     def observe(self, weights_MP: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Losses [M], values and gradients of all buffers [M, rows, B], gradients of all numbers [M, P]."""
+        """Losses [M], values and gradients of all buffers [M, rows x places, B], gradients of all numbers."""
         setting, count = self._setting, len(weights_MP)
         setting.networks, setting.batch = count, len(self.samples.inputs)
         losses, gradients = weights_MP.new_empty(count), torch.empty_like(weights_MP)
-        values = weights_MP.new_empty(count, sum(self.program.rows), setting.batch)
+        lines = sum(map(operator.mul, self.program.rows, _places(self.program)))
+        values = weights_MP.new_empty(count, lines, setting.batch)
         deltas = torch.empty_like(values)
         self._observe(
             ctypes.byref(setting), _at(weights_MP), *self._samples(), _at(losses), _at(values), _at(deltas),

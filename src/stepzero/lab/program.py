@@ -1,6 +1,7 @@
 """A network as a list of operations on buffers: what the kernel and its stand-in both carry out.
 
-Buffer 0 is the input, the last one the output; each operation writes a buffer of its own, [rows, samples].
+Buffer 0 is the input, the last one the output; each operation writes a buffer of its own, [rows, samples], or
+[rows, places, samples] where inputs are images or sequences (`spatial`).
 """
 
 from collections.abc import Sequence
@@ -9,21 +10,31 @@ from typing import Literal
 
 from stepzero.lab import activations
 
-Kind = Literal["linear", "activate", "norm", "add"]
-KINDS: tuple[Kind, ...] = ("linear", "activate", "norm", "add")
+Kind = Literal["linear", "activate", "norm", "add", "convolve", "recur", "attend", "shift", "mean", "last"]
+KINDS: tuple[Kind, ...] = (
+    "linear", "activate", "norm", "add", "convolve", "recur", "attend", "shift", "mean", "last",
+)  # fmt: skip
+"""In the order of the kernel's own list; its stand-in knows the first four."""
 ALIGNED = 16
 """Numbers of a network are padded to whole cache lines."""
 
 
 @dataclass(frozen=True)
 class Op:
-    """``out = kind(source, other)``; a linear one reads its weight at ``offset``, its bias behind it."""
+    """``out = kind(source, other)``; a linear one reads its weight at ``offset``.
+
+    ``other`` is what is added, or the buffer in which an operation keeps what its backward pass needs.
+    """
 
     kind: Kind
     source: int
     out: int
     other: int = 0
     offset: int = 0
+    bias: int = -1
+    """Where the bias starts; -1: behind the weight."""
+    size: int = 0
+    """Width of the image, number of heads."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +64,10 @@ class Program:
     rows: tuple[int, ...]
     layers: tuple[Layer, ...]
     activation: str
+    places: tuple[int, ...] = ()
+    """Pixels or steps of every buffer; empty where each has but one place."""
+    numbers: int = 0
+    """Numbers a network has, where they do not follow from the layers."""
 
     @property
     def used(self) -> int:
@@ -63,7 +78,7 @@ class Program:
     @property
     def stride(self) -> int:
         """Numbers a network has, padded."""
-        return -(-self.used // ALIGNED) * ALIGNED
+        return self.numbers or -(-self.used // ALIGNED) * ALIGNED
 
     @property
     def hidden(self) -> tuple[Layer, ...]:

@@ -1,18 +1,20 @@
 """Trains one batch of networks that fit one fleet, and says what became of each."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from stepzero.core.errors import ConfigError
-from stepzero.lab import activations, fleet, generic, observing, program, starts, tasks
+from stepzero.lab import activations, fleet, generic, observing, program, spatial, starts, tasks
 from stepzero.lab.generic import Modules
 from stepzero.lab.grid import Network
 from stepzero.lab.modules import MODULES
 from stepzero.lab.program import Program
+from stepzero.lab.spatial import Spatial
 from stepzero.lab.task import Samples
 from stepzero.lab.update import Update
 from stepzero.schemes.seeding import generator_for
@@ -91,12 +93,13 @@ def _crew(networks: Sequence[Network], samples: Samples, engine: str) -> fleet.F
     if first.architecture in MODULES:
         module = built_module(first, samples)
         numbers = [starts.module_start(module, first.activation, **law) for law in laws]
-        return Modules(module, torch.stack(numbers), lrs, update)
+        made = spatial.program(module, first.activation) if fleet.has_kernel(engine) else None
+        return Modules(module, torch.stack(numbers), lrs, update, program=made)
     made = built(first, samples)
     return fleet.Fleet(made, torch.stack([starts.start(made, **law) for law in laws]), lrs, update, engine=engine)
 
 
-def built_module(network: Network, samples: Samples) -> nn.Module:
+def built_module(network: Network, samples: Samples) -> Spatial:
     """The module of a network that is no program."""
     if samples.shape is None:
         raise ConfigError(
@@ -130,9 +133,10 @@ def _observed(own: fleet.Fleet | Modules, probe: Samples) -> list[Point]:
 
 
 def _observed_modules(own: Modules, probe: Samples) -> list[Point]:
+    look = functools.partial(spatial.observe, own.program) if own.program else generic.observe
     points = []
     for numbers in own.weights.double():
-        loss, output, found = generic.observe(own.module, numbers, probe)
+        loss, output, found = look(own.module, numbers, probe)
         points.append(Point(own.done, loss, observing.accuracy(output, probe.targets), tuple(found)))
     return points
 

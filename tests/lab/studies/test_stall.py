@@ -33,8 +33,25 @@ def test_fewer_layers_train_from_both_and_sooner_from_he(answer):
 def test_the_gradient_of_the_lowest_layer_is_halved_in_power_a_layer(answer):
     for depth in stall.DEPTHS:
         assert 0.3 < answer.facts[f"ratio {depth}"] * 2 ** (depth / 2) < 2, depth
-    assert set(answer.figures) == {"losses"}
+    assert set(answer.figures) == {"losses", "convolutions"}
     assert "30 layers: a loss of" in stall.page(answer)
+
+
+@pytest.mark.slow
+def test_thirty_convolutions_leave_the_start_from_he_and_stall_from_xavier(answer):
+    for depth in (22, 30):
+        he, xavier = answer.facts[f"convolutional He {depth}"], answer.facts[f"convolutional Xavier {depth}"]
+        assert he["loss"] < 2.15
+        assert he["accuracy"] > xavier["accuracy"] + 0.05
+        assert xavier["loss"] == pytest.approx(2.3026, abs=0.05)
+        assert 0.1 < answer.facts[f"convolutional ratio {depth}"] * 2 ** (depth / 2) < 2, depth
+    assert "## With convolutions" in stall.page(answer)
+
+
+def test_the_convolutions_differ_from_the_paper_in_size_alone():
+    wanted = stall.convolutions("full")
+    assert {22, 30} <= set(wanted.depths)
+    assert (wanted.architectures, wanted.gains) == (("conv",), stall.grid("full").gains)
 
 
 def test_the_grid_has_the_depths_of_the_paper_and_both_variances():
