@@ -1,9 +1,9 @@
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from stepzero.api import trace
-from stepzero.measure.uses import before, feeding, live_inputs, place_of, readings, weight_use
+from stepzero.measure.uses import added, before, feeding, live_inputs, place_of, readings, weight_use
 
 
 class Block(nn.Module):
@@ -59,3 +59,20 @@ def test_place_is_never_empty():
     record = trace(nn.Sequential(nn.ReLU(), nn.Linear(8, 4)), torch.randn(16, 8))
     assert place_of(record, named(record, "relu")) == ("0",)
     assert place_of(record, named(record, "linear")) == ("1.weight", "1.bias")
+
+
+class Added(nn.Module):
+    """One table is added to scores, one multiplies the values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.biases, self.scales = nn.Parameter(torch.zeros(5, 5)), nn.Parameter(torch.ones(5, 4))
+        self.line = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.line(x)
+        return (h @ h.transpose(1, 2) + self.biases.flatten().view(5, 5)).softmax(-1) @ (h * self.scales)
+
+
+def test_tables_that_are_only_added_are_told_from_those_that_multiply() -> None:
+    assert added(trace(Added(), torch.randn(3, 5, 4))) == {"biases"}

@@ -6,6 +6,8 @@ WEIGHTS = ("weight", "table", "recurrent", "operand")
 """Slots in which a parameter carries directions, not a scale or an offset; the most telling first."""
 LOOKUPS = ("embedding", "embedding_bag", "getitem", "gather", "index_select", "take_along_dim")
 """Operations that read what an index chooses and nothing else."""
+_ADDING = frozenset(["add", "view", "join", "pool", "dropout", "attention"])
+"""Operations that hand a table on or add it; fused attention adds what it is given as a mask."""
 _STEPS = 8
 """How far `feeding` looks back: a norm, a bias, dropout and a few views lie between a weight and its activation."""
 
@@ -28,6 +30,16 @@ def readings(trace: Trace) -> dict[str, list[tuple[Operation, ParameterUse]]]:
         for use in operation.uses:
             found.setdefault(use.parameter, []).append((operation, use))
     return found
+
+
+def added(trace: Trace) -> frozenset[str]:
+    """Tables that only ever enter by addition, as the biases of relative positions do: no zero in them is a factor."""
+    tables = {fact.name for fact in trace.parameters if len(fact.shape) > 1}
+    multiplied = {
+        use.parameter for operation in trace.operations if operation.kind not in _ADDING for use in operation.uses
+    }
+    read = {use.parameter for operation in trace.operations for use in operation.uses}
+    return frozenset((tables & read) - multiplied)
 
 
 def live_inputs(trace: Trace, operation: Operation) -> list[Operation]:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from stepzero.probe.settings import without_dropout
-from stepzero.probe.uses import flat_tensors
+from stepzero.probe.settings import attention_dropout, without_dropout
+from stepzero.probe.uses import argument, flat_tensors
 from stepzero.probe.vocabulary import DROPOUTS, Spec, spec_of
 
 _WIDER = {
@@ -16,7 +16,8 @@ _WIDER = {
     torch.bfloat16: torch.float64,
     torch.complex64: torch.complex128,
 }
-_DROPPING = DROPOUTS | {"multi_head_attention_forward"}
+_ATTENTION = "multi_head_attention_forward"
+_DROPPING = DROPOUTS | {"scaled_dot_product_attention", _ATTENTION}
 _NARROWING = frozenset(["float", "half", "bfloat16"])
 
 
@@ -73,6 +74,8 @@ class Undropped(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self._specs: dict[Any, Spec] = {}
+        self.is_needed = False
+        """Whether a call was seen that would have dropped."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one torch call; calls made of others are opened, for the dropout in them."""
@@ -83,11 +86,24 @@ class Undropped(TorchFunctionMode):
             return func(*args, **kwargs)
         if spec is None:
             spec = self._specs[func] = spec_of(func)
-        if spec.opened is not None and spec.name in _DROPPING:
+        if spec.name not in _DROPPING or not _drops(spec.name, args, kwargs):
+            return func(*args, **kwargs)
+        self.is_needed = True
+        if spec.opened is not None:
             with self:
                 return spec.opened(*args, **kwargs)
         args, kwargs = without_dropout(spec, args, kwargs)
         return func(*args, **kwargs)
+
+
+def _drops(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether this call drops anything, by its share and its switch."""
+    if name == "scaled_dot_product_attention":
+        return attention_dropout(args, kwargs) > 0.0
+    if name == _ATTENTION:
+        return bool(argument(args, kwargs, 10, "dropout_p", 0.0)) and bool(kwargs.get("training", True))
+    is_on = argument(args, kwargs, 2, "train" if "train" in kwargs else "training", default=True)
+    return bool(is_on) and bool(argument(args, kwargs, 1, "p", 0.5))
 
 
 def _is_mixed(args: Any, kwargs: Any) -> bool:

@@ -74,6 +74,7 @@ class Replica:
         self._buffers = {name: each.detach().clone() for name, each in self.model.named_buffers()}
         self._true = self._widened(copied_batch(subject))
         self._cotangents: dict[tuple[torch.Size, int], Tensor] = {}
+        self._undropped, self._has_run = Undropped(), False
         self.is_leaky = False
         """Run rectifiers with a leak, to see units that are switched off on both batches."""
 
@@ -281,7 +282,8 @@ class Replica:
             stack.enter_context(torch.inference_mode(mode=False))
             stack.enter_context(torch.enable_grad())
             seed_everything(self._subject.seed)
-            stack.enter_context(Undropped())
+            if self._undropped.is_needed or not self._has_run:  # a mode makes every call slower
+                stack.enter_context(self._undropped)
             if not self._as_is:
                 torch.set_default_dtype(torch.float64)  # noqa: TID251 - inside preserved_state
                 stack.enter_context(Double())
@@ -289,6 +291,7 @@ class Replica:
                 stack.enter_context(Leaky())
             try:
                 yield stack
+                self._has_run = True
             except StepzeroError:
                 raise
             except Exception as error:

@@ -21,7 +21,7 @@ from stepzero.core.wake import Cause, ParameterWake, WakeFact
 from stepzero.measure.cancelled import cancelled, is_cancelled_sum
 from stepzero.measure.control import laws
 from stepzero.measure.suspicion import of_silence, of_sleep, units_off
-from stepzero.measure.uses import readings
+from stepzero.measure.uses import added, readings
 from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.products import dead_products
 from stepzero.probe.redrawn import Redrawn
@@ -79,8 +79,8 @@ def _sleepers(
 
 
 def _tables(trace: Trace) -> frozenset[str]:
-    """Looked-up parameters: rows that no batch asks for are not asleep."""
-    return frozenset(use.parameter for each in trace.operations for use in each.uses if use.slot == "table")
+    """Looked-up and added parameters: rows that no batch asks for are not asleep."""
+    return added(trace).union(use.parameter for each in trace.operations for use in each.uses if use.slot == "table")
 
 
 def _cancelled(trace: Trace) -> frozenset[str]:
