@@ -26,12 +26,15 @@ MIXED_BANK = "both factors are mixed from one random bank of vectors: the adapte
 SCALED_TOKENS = "tokens are multiplied by sqrt(width) = 32 and positions, of the same deviation 0.02, are not"
 SELF_PREDICTION = "tokens times sqrt(width) fill the stream, and the head is tied to them: it predicts what it reads"
 ALL_GROUPS = "grouped 3 x 3 convolutions drawn by He's fan out over all channels, as torch counts it: 1 / sqrt(8)"
+TRANSPOSED = "torch's default reads the fan of a transposed convolution from axis 1, here 8 times what one output sums"
 INDEXER = "only the indices that the indexer picks are used: it learns from a loss of its own, which the class lacks"
 
 BY_MODEL: dict[str, Arguments] = {
     "ast": {"SZ212": TWO_ZERO_TOKENS},
     "cloned-encoder": {"SZ209": CLONES},
     "hubert": {"SZ108": LOST_DRAW},
+    "lowformer_b0": {"SZ313": TRANSPOSED},
+    "lowformer_b1": {"SZ313": TRANSPOSED},
     "jamba": {"SZ318": SHORT_MEMORY},
     "visformer_tiny": {"SZ313": ALL_GROUPS},
     "sew": {"SZ108": LOST_DRAW},

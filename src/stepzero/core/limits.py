@@ -241,6 +241,9 @@ class Limits:
         1.0, unit="logits above the mean", source="odds of e by the bias alone: a prior, no draw of a law (SZ502)"
     )
     winner_min_classes: float = limit(6, unit="classes", source="with fewer 5/K is no probability (SZ502)")
+    winner_min_samples: float = limit(
+        8, unit="samples", source="of fewer all fall by chance into a class with half of all, once in 100 (SZ502)"
+    )
     policy_entropy: float = limit(0.9, unit="of ln n", source="catalogue SZ509")
     policy_mean: float = limit(
         0.2, unit="rms of the mean actions", source="a tenth of the range of actions in [-1, 1]; catalogue SZ509"

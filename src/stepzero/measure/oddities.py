@@ -14,6 +14,7 @@ from stepzero.core.limits import Limits
 from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.core.vector import Vector
 from stepzero.measure.activations import offset_share
+from stepzero.measure.heads import num_targets
 from stepzero.measure.routing import routers
 from stepzero.measure.signal import projector
 from stepzero.measure.suspicion import tensor_of
@@ -111,7 +112,9 @@ def _of_one_winner(trace: Trace) -> str:
     share, sure, classes = (
         loss.attributes.get(key) if loss is not None else None for key in ("top_share", "confidence", "num_classes")
     )
-    if not isinstance(share, float) or not isinstance(sure, float) or not isinstance(classes, int):
+    if loss is None or not isinstance(share, float) or not isinstance(sure, float) or not isinstance(classes, int):
+        return ""
+    if num_targets(trace, loss) < Limits().winner_min_samples:
         return ""
     return f"one class wins {share:.0%} of the samples" if share > _ONE_CLASS and sure * classes > _SURE else ""
 
@@ -123,6 +126,7 @@ def stands_out(trace: Trace, own: Draw, drawn: Draw | None, limits: Limits) -> b
     if own.top_share is not None and own.confidence is not None and isinstance(classes, int):
         usual = drawn.top_share if drawn is not None and drawn.top_share is not None else 0.0
         is_sure = own.top_share > limits.winner_share and own.confidence * classes > limits.winner_sure
+        is_sure = is_sure and loss is not None and num_targets(trace, loss) >= limits.winner_min_samples
         if is_sure and usual < min(own.top_share, _SLACK * limits.winner_control):
             return True
     if any(_is_winner(router, own, drawn, limits) for router in routers(trace)):

@@ -62,3 +62,7 @@ def test_a_zero_head_is_silent():
     nn.init.zeros_(model[2].weight)
     nn.init.zeros_(model[2].bias)
     assert said(model) == []
+
+
+def test_a_handful_of_samples_is_silent():
+    assert said(net(6.0), X[:4], LABELS[:4]) == []

@@ -5,7 +5,7 @@ from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Operation, Trace
-from stepzero.measure.heads import Head, head_of
+from stepzero.measure.heads import Head, head_of, num_targets
 
 
 @rule(
@@ -13,7 +13,7 @@ from stepzero.measure.heads import Head, head_of
     "one-class-start",
     tier=2,
     needs=("control",),
-    limits=("winner_share", "winner_sure", "winner_control", "winner_bias", "winner_min_classes"),
+    limits=("winner_share", "winner_sure", "winner_control", "winner_bias", "winner_min_classes", "winner_min_samples"),
 )
 def one_class_start(trace: Trace, limits: Limits) -> Verdict:
     """Before it has learned anything, the network puts nearly every sample into one class.
@@ -33,7 +33,7 @@ def one_class_start(trace: Trace, limits: Limits) -> Verdict:
     ---------------
     Deep networks without norms put all samples into one class however they are drawn; the comparison takes that off. A
     head's bias at the logarithm of the class frequencies is a sound start, hence the note. With fewer than 6 classes
-    no probability reaches 5/K.
+    no probability reaches 5/K; with fewer than 8 samples all of them can fall into one class by chance.
 
     Bad
     ---
@@ -71,6 +71,8 @@ def one_class_start(trace: Trace, limits: Limits) -> Verdict:
     loss = next((each for each in reversed(trace.operations) if each.kind == "loss"), None)
     usual = trace.control.output("top_share") if trace.control.ran else None
     if loss is None or usual is None or trace.control.own is None:
+        return
+    if num_targets(trace, loss) < limits.winner_min_samples:
         return
     share, sure = trace.control.own.top_share, trace.control.own.confidence
     classes = loss.attributes.get("num_classes")
