@@ -15,6 +15,8 @@ from stepzero.lab.train import Outcome
 
 FLEET = 64
 """Networks of a batch: what is lost when a run is killed."""
+_SHARES = 4
+"""Batches a worker, where there are so many networks: of a few unequal ones the last would keep the others waiting."""
 ENGINES: dict[str, Callable[..., Iterator[list[Outcome]]]] = {"local": local.run, "ray": ray.run}
 
 
@@ -117,8 +119,9 @@ def _carried_out(
     known = store.known(number)
     wanted = [each for each in grid.networks() if each.key not in known]
     begun, done = time.monotonic(), 0
-    parts = list(batches(wanted))
     most = local.cores() if workers is None else workers
+    share = -(-len(wanted) // (_SHARES * most)) if most > 1 else FLEET
+    parts = list(batches(wanted, min(FLEET, share)))
     for outcomes in ENGINES[engine](parts, workers=min(most, len(parts))):
         store.add(outcomes)
         done += len(outcomes)
@@ -127,8 +130,8 @@ def _carried_out(
     return Result(number, store.path)
 
 
-def batches(networks: Iterable[Network]) -> Iterator[Sequence[Network]]:
-    """Networks of one company, at most `FLEET` at a time."""
+def batches(networks: Iterable[Network], most: int | None = None) -> Iterator[Sequence[Network]]:
+    """Networks of one company, at most so many at a time (by default `FLEET`): no result depends on it."""
     for _, members in itertools.groupby(networks, key=lambda each: each.company):
-        while part := list(itertools.islice(members, FLEET)):
+        while part := list(itertools.islice(members, FLEET if most is None else most)):
             yield part
