@@ -64,13 +64,13 @@ def loss_per_target(loss: Operation) -> float | None:
     return value / count if is_plain_sum and isinstance(count, float) and count else None
 
 
-def num_targets(trace: Trace, loss: Operation) -> float:
-    """Samples, or positions of sequences, that a classification loss is about; 1 where nobody knows."""
+def num_targets(trace: Trace, loss: Operation) -> float | None:
+    """Samples, or positions of sequences, that a classification loss is about; None where nobody knows."""
     count = loss.attributes.get("num_targets", trace.batch_size)
-    return float(count) if isinstance(count, int | float) else 1.0
+    return float(count) if isinstance(count, int | float) else None
 
 
 def label_scatter(trace: Trace, loss: Operation) -> float:
     """Standard deviation of the mean loss over which labels the batch happens to hold: that of the logits / sqrt(N)."""
-    spread = loss.attributes.get("logit_std")
-    return spread / math.sqrt(max(1.0, num_targets(trace, loss))) if isinstance(spread, float) else 0.0
+    spread, count = loss.attributes.get("logit_std"), num_targets(trace, loss)
+    return spread / math.sqrt(max(1.0, count)) if isinstance(spread, float) and count is not None else 0.0

@@ -114,7 +114,7 @@ def _of_one_winner(trace: Trace) -> str:
     )
     if loss is None or not isinstance(share, float) or not isinstance(sure, float) or not isinstance(classes, int):
         return ""
-    if num_targets(trace, loss) < Limits().winner_min_samples:
+    if (num_targets(trace, loss) or 0.0) < Limits().winner_min_samples:
         return ""
     return f"one class wins {share:.0%} of the samples" if share > _ONE_CLASS and sure * classes > _SURE else ""
 
@@ -126,7 +126,7 @@ def stands_out(trace: Trace, own: Draw, drawn: Draw | None, limits: Limits) -> b
     if own.top_share is not None and own.confidence is not None and isinstance(classes, int):
         usual = drawn.top_share if drawn is not None and drawn.top_share is not None else 0.0
         is_sure = own.top_share > limits.winner_share and own.confidence * classes > limits.winner_sure
-        is_sure = is_sure and loss is not None and num_targets(trace, loss) >= limits.winner_min_samples
+        is_sure = is_sure and loss is not None and (num_targets(trace, loss) or 0.0) >= limits.winner_min_samples
         if is_sure and usual < min(own.top_share, _SLACK * limits.winner_control):
             return True
     if any(_is_winner(router, own, drawn, limits) for router in routers(trace)):

@@ -8,7 +8,7 @@ from torch.overrides import TorchFunctionMode
 
 from stepzero.probe.settings import attention_dropout, without_dropout
 from stepzero.probe.uses import argument, flat_tensors
-from stepzero.probe.vocabulary import DROPOUTS, Spec, spec_of
+from stepzero.probe.vocabulary import DROPOUTS, spec_of
 
 _WIDER = {
     torch.float32: torch.float64,
@@ -71,24 +71,15 @@ class Leaky(TorchFunctionMode):
 class Undropped(TorchFunctionMode):
     """Turn off the dropout that a forward asks for itself; modules of it are in evaluation mode already."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._specs: dict[Any, Spec] = {}
-        self.is_needed = False
-        """Whether a call was seen that would have dropped."""
+    is_needed = False
+    """Whether a call was seen that would have dropped."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Run one torch call; calls made of others are opened, for the dropout in them."""
-        kwargs = kwargs or {}
-        try:
-            spec = self._specs.get(func)
-        except TypeError:  # unhashable callables
+        """Run one torch call; attention that is made of others is opened, for the dropout in it."""
+        kwargs, name = kwargs or {}, getattr(func, "__name__", "").rstrip("_")
+        if name not in _DROPPING or not _drops(name, args, kwargs):
             return func(*args, **kwargs)
-        if spec is None:
-            spec = self._specs[func] = spec_of(func)
-        if spec.name not in _DROPPING or not _drops(spec.name, args, kwargs):
-            return func(*args, **kwargs)
-        self.is_needed = True
+        self.is_needed, spec = True, spec_of(func)
         if spec.opened is not None:
             with self:
                 return spec.opened(*args, **kwargs)

@@ -72,7 +72,7 @@ def one_class_start(trace: Trace, limits: Limits) -> Verdict:
     usual = trace.control.output("top_share") if trace.control.ran else None
     if loss is None or usual is None or trace.control.own is None:
         return
-    if num_targets(trace, loss) < limits.winner_min_samples:
+    if (num_targets(trace, loss) or 0.0) < limits.winner_min_samples:
         return
     share, sure = trace.control.own.top_share, trace.control.own.confidence
     classes = loss.attributes.get("num_classes")
