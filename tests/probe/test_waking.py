@@ -9,7 +9,7 @@ from stepzero.measure.control import laws
 from stepzero.probe.replica import Replica
 from stepzero.probe.sleepers import Sleepers
 from stepzero.probe.subject import subject_of
-from stepzero.probe.waking import after_one_step
+from stepzero.probe.waking import after_one_step, step
 from tests.probe.planting import X, square, stack
 from tests.probe.sleeping import TOKENS, Attends, Gated, by_name, only_biases, woken, zeroed
 
@@ -20,7 +20,7 @@ def first_step(model, batch=X):
         Replica(subject, as_is=True), laws(trace(model, batch, square)), 3, 0, frozenset(), 1e-5, frozenset()
     )
     look = sleepers.look(0)
-    return after_one_step(sleepers, look.sizes, look.gradients), sleepers
+    return after_one_step(sleepers, *step(sleepers, look)), sleepers
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ again when the model's own numbers, and a first draw, are known: most oddities a
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -36,12 +37,27 @@ _SLACK = 2.0
 
 def of_oddity(trace: Trace) -> str:
     """Why the model may behave unlike others of its shape; empty when nothing is odd."""
-    if not trace.has_backward:
-        return ""
-    return _of_few_directions(trace) or _of_one_winner(trace) or _of_offset(trace) or _of_router(trace)
+    return next((why for _, why in _oddities(trace)), "")
 
 
-def _of_few_directions(trace: Trace) -> str:
+def odd_operations(trace: Trace) -> frozenset[int]:
+    """The operations of which something is odd, and what they read: where a comparison has to look."""
+    return frozenset(
+        place.index
+        for operation, _ in _oddities(trace)
+        for place in (operation, before(trace, operation))
+        if place is not None
+    )
+
+
+def _oddities(trace: Trace) -> Iterator[tuple[Operation, str]]:
+    """Each operation that is odd, and in words why."""
+    if trace.has_backward:
+        for kind in (_of_few_directions, _of_one_winner, _of_offset, _of_router):
+            yield from kind(trace)
+
+
+def _of_few_directions(trace: Trace) -> Iterator[tuple[Operation, str]]:
     """Some layer's responses lie in few directions, and what it reads does not."""
     for operation in trace.weighted():
         use, source = weight_use(operation), before(trace, operation)
@@ -49,8 +65,7 @@ def _of_few_directions(trace: Trace) -> str:
         if use is None or directions is None or source is None or directions >= _FLATTENED:
             continue
         if (directions_of(source) or 0.0) > max(_FULL, directions + _LOST):
-            return f"responses of {use.parameter} lie in few directions"
-    return ""
+            yield operation, f"responses of {use.parameter} lie in few directions"
 
 
 def directions_of(operation: Operation) -> float | None:
@@ -75,7 +90,7 @@ def _centred(signal: Signal) -> Tensor:
     return prints_KU - sums * tensor_of(signal.unit_mean)
 
 
-def _of_offset(trace: Trace) -> str:
+def _of_offset(trace: Trace) -> Iterator[tuple[Operation, str]]:
     """Most units in front of some activation hardly vary beside their mean."""
     for operation in trace.weighted():
         use, signal = weight_use(operation), operation.forward
@@ -83,11 +98,10 @@ def _of_offset(trace: Trace) -> str:
         if use is None or signal is None or signal.samples < _ENTRIES or reader is None or reader.kind != "activation":
             continue
         if offset_share(signal) > _HALF:
-            return f"most units of {use.parameter} hardly vary beside their mean"
-    return ""
+            yield operation, f"most units of {use.parameter} hardly vary beside their mean"
 
 
-def _of_router(trace: Trace) -> str:
+def _of_router(trace: Trace) -> Iterator[tuple[Operation, str]]:
     """One expert's logit lies above the others' at nearly all positions, as far as means and deviations tell."""
     for router in routers(trace):
         signal, use = router.forward, weight_use(router)
@@ -102,21 +116,21 @@ def _of_router(trace: Trace) -> str:
             if each != best
         )
         if all(ahead):
-            return f"one unit of the router {use.parameter} is ahead of all others"
-    return ""
+            yield router, f"one unit of the router {use.parameter} is ahead of all others"
 
 
-def _of_one_winner(trace: Trace) -> str:
+def _of_one_winner(trace: Trace) -> Iterator[tuple[Operation, str]]:
     """Nearly every sample is put into one class, and surely."""
     loss = next((each for each in reversed(trace.operations) if each.kind == "loss"), None)
     share, sure, classes = (
         loss.attributes.get(key) if loss is not None else None for key in ("top_share", "confidence", "num_classes")
     )
     if loss is None or not isinstance(share, float) or not isinstance(sure, float) or not isinstance(classes, int):
-        return ""
+        return
     if (num_targets(trace, loss) or 0.0) < Limits().winner_min_samples:
-        return ""
-    return f"one class wins {share:.0%} of the samples" if share > _ONE_CLASS and sure * classes > _SURE else ""
+        return
+    if share > _ONE_CLASS and sure * classes > _SURE:
+        yield loss, f"one class wins {share:.0%} of the samples"
 
 
 def stands_out(trace: Trace, own: Draw, drawn: Draw | None, limits: Limits) -> bool:

@@ -20,7 +20,7 @@ from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.core.vector import Vector
 from stepzero.measure.activations import flat_share, off_share, offset_share
 from stepzero.measure.control import Law, laws
-from stepzero.measure.oddities import of_oddity, stands_out
+from stepzero.measure.oddities import odd_operations, of_oddity, stands_out
 from stepzero.measure.rank import entropy_rank
 from stepzero.measure.sampling import rows_of
 from stepzero.measure.uses import before
@@ -109,12 +109,17 @@ def remeasured(subject: Subject, trace: Trace, earlier: ControlFact) -> ControlF
 def _seen(subject: Subject, trace: Trace, *, is_brief: bool) -> Trace:
     if not is_brief:
         return capture(subject, recorder=Ranking)
-    compared = [
-        *trace.weighted(),
-        *(source for each in trace.weighted() if (source := before(trace, each)) is not None),
-    ]
-    places = frozenset((each.module, each.call, each.name) for each in compared)
+    odd = [trace.operations[place] for place in odd_operations(trace)]
+    places = frozenset((each.module, each.call, each.name) for each in odd or _comparable(trace))
     return capture(subject, recorder=partial(Comparing, places=places), backward=False)
+
+
+def _comparable(trace: Trace) -> Iterator[Operation]:
+    """Where rules compare: weighted operations and what they read."""
+    for operation in trace.weighted():
+        yield operation
+        if (source := before(trace, operation)) is not None:
+            yield source
 
 
 def _draws(other: Subject, trace: Trace, known: dict[str, Law], own: Draw | None) -> Iterator[Draw]:

@@ -7,7 +7,7 @@ factors, the matched control.
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -51,6 +51,10 @@ class Look:
     gradients: Gradients
     output: Tensor
     """Main output of the model."""
+    loudest: float = 0.0
+    """Size of the largest gradient."""
+    untold: frozenset[str] = frozenset()
+    """Parameters with gradients so faint that they may be rounding, of which it was not asked whether they are."""
 
 
 class Replica:
@@ -114,30 +118,40 @@ class Replica:
         return {name: _slice_norms(each) for name, each in found.items() if each is not None}
 
     def look(
-        self, batch: int = 0, *, cancelled: frozenset[str] = frozenset(), doubted: frozenset[str] | None = None
+        self,
+        batch: int = 0,
+        *,
+        names: Collection[str] | None = None,
+        cancelled: frozenset[str] = frozenset(),
+        doubted: frozenset[str] | None = None,
+        loudest: float = 0.0,
+        waits: Callable[[Sizes], bool] = lambda _: False,
     ) -> Look:
         """Norms of each gradient's slices along axis 0, negative where it is rounding alone; gradients and output.
 
         Rounding is told from signal by a second backward of a third of the loss: three times its gradient is the
-        first one to the last bits, except where both are what a cancelled sum left over. It is run only when some
-        gradient is faint enough for that question, of all parameters or of those ``doubted``, other than those
-        ``cancelled``, of which it is known.
+        first one to the last bits, except where both are what a cancelled sum left over. It is run only for gradients
+        faint enough for that question, of all parameters or of those ``doubted``, other than those ``cancelled``, of
+        which it is known; and not now where the sizes say that it ``waits`` for a later look.
+
+        ``names``: the parameters to look at, if not all trainable ones; ``loudest``: a gradient that is known to be
+        larger than theirs.
         """
+        asked = list(self.trainable) if names is None else [name for name in self.trainable if name in names]
         with self._running():
             output, scalar = self._scalar(batch, None)
-            first = self._differentiated(scalar, retain_graph=True)
+            first = self._differentiated(scalar, retain_graph=True, names=asked)
             found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
             seen = main_output(output).detach()
-            faint = FAINT_AS_IS if self._as_is else _FAINT
             found |= {name: -each.clamp_min(_LEAST) for name in cancelled if (each := found.get(name)) is not None}
-            if _is_any_faint(found, max(1, seen.numel()) ** -0.5, faint, found if doubted is None else doubted):
-                third = self._differentiated(scalar / 3)
-                for name, norms in found.items():
-                    one, other = first[name], third[name]
-                    if norms is not None and one is not None and other is not None and norms.numel():
-                        floor = _OF_NOISE * _slice_norms(one - 3 * other).max()
-                        found[name] = torch.where((norms > 0) & (norms <= floor), -norms, norms)
-        return Look(found, first, seen)
+            largest = max(loudest, max(1, seen.numel()) ** -0.5, _largest(found))
+            limit = largest * (FAINT_AS_IS if self._as_is else _FAINT)
+            untold = _faint(found, limit, asked if doubted is None else doubted)
+            if untold and not waits(found):
+                third = self._differentiated(scalar / 3, names=untold)
+                found |= {name: _told_apart(found[name], first[name], third[name]) for name in untold}
+                untold = []
+        return Look(found, first, seen, largest, frozenset(untold))
 
     def _differentiated(
         self, scalar: Tensor, *, retain_graph: bool = False, names: list[str] | None = None
@@ -310,15 +324,22 @@ def _slice_norms(gradient: Tensor) -> Tensor:
     return flat.abs().reshape(-1).to("cpu", torch.float64)
 
 
-def _is_any_faint(sizes: Sizes, arriving: float, faint: float, asked: Iterable[str]) -> bool:
-    """Whether some gradient ``asked`` for that is not zero is small enough to be what rounding left of a larger one.
+def _largest(sizes: Sizes) -> float:
+    return max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
 
-    ``arriving``: size of the cotangents at the output. All gradients may be rounding: then none of them is large.
-    """
-    largest = max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
-    largest = max(largest, arriving)
-    found = (each for name in asked if (each := sizes.get(name)) is not None)
-    return any(bool(((each > 0) & (each < faint * largest)).any()) for each in found)
+
+def _faint(sizes: Sizes, limit: float, asked: Iterable[str]) -> list[str]:
+    """Parameters ``asked`` for with a gradient that is not zero and small enough to be what rounding left of others."""
+    found = ((name, each) for name in asked if (each := sizes.get(name)) is not None)
+    return [name for name, each in found if bool(((each > 0) & (each < limit)).any())]
+
+
+def _told_apart(norms: Tensor | None, one: Tensor | None, third: Tensor | None) -> Tensor | None:
+    """Sizes, negative where no more is left of a gradient than what another rounding changes in it."""
+    if norms is None or one is None or third is None or not norms.numel():
+        return norms
+    floor = _OF_NOISE * _slice_norms(one - 3 * third).max()
+    return torch.where((norms > 0) & (norms <= floor), -norms, norms)
 
 
 def _has_own_loss(output: Any) -> bool:

@@ -4,17 +4,16 @@ Works on a Replica. A slice runs along axis 0 of its parameter. Steps are taken 
 questions are asked at the start, to which every one of them returns.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from stepzero.measure.control import Law
-from stepzero.probe import steps
+from stepzero.probe import steps, waking
 from stepzero.probe.redrawn import GAIN, Redrawn, at_slices, distance
 from stepzero.probe.replica import Gradients, Look, Replica, Sizes
-from stepzero.probe.waking import after_one_step
 
 MIN_STEPS = 3
 _SETTLED = 2
@@ -58,6 +57,8 @@ class Sleepers(Redrawn):
         self.idle: frozenset[str] = frozenset()
         """Those whose sleeping slices were seen to change nothing when no step woke any more."""
         self.exact: dict[str, bool] = {}
+        self.loudest = 0.0
+        """Size of the largest gradient at the start."""
         self.missing: list[str] = []
         self.last: Sizes = {}
 
@@ -67,21 +68,30 @@ class Sleepers(Redrawn):
         return [name for name, first in self.first.items() if None in first]
 
     @property
+    def _told_of(self) -> frozenset[str]:
+        """Parameters with slices that slept."""
+        return frozenset(self.missing).union(name for name, first in self.first.items() if any(s != 0 for s in first))
+
+    @property
     def latest(self) -> int:
         """Step at which the last slice woke."""
         return max((step for first in self.first.values() for step in first if step is not None), default=0)
 
     def stepped(self) -> int | None:
         """Virtual steps, and back to the start; how many were taken, None where a gradient is not finite."""
-        look = self.look(0, self.doubted)
+        look = self.look(0, self.doubted, waits=self._has_zeros)
         if not all(each is None or bool(each.isfinite().all()) for each in look.sizes.values()):
             return None
-        self.outputs[0], sizes, gradients = look.output, look.sizes, look.gradients
+        self.outputs[0], self.loudest, sizes, gradients = look.output, look.loudest, look.sizes, look.gradients
         self.off |= self.units_off_among(sizes)
+        if look.untold and not self._has_zeros(sizes):
+            sizes = {**sizes, **self.look(0, look.untold, names=look.untold).sizes}
         if self._has_zeros(sizes):
-            if (woken := after_one_step(self, sizes, gradients)) is not None:
+            sizes, later = waking.step(self, look)
+            if (woken := waking.after_one_step(self, sizes, later)) is not None:
                 self._begin(sizes)
-                self.last, self.missing = woken.sizes, [name for name, size in sizes.items() if size is None]
+                self.last = {**sizes, **woken.sizes}
+                self.missing = [name for name, size in sizes.items() if size is None]
                 self._note(1, woken.sizes)
                 self.exact |= dict.fromkeys(woken.rounding, False)
                 self.changes |= {self.key_of(name): woken.change for name in woken.rounding}
@@ -150,9 +160,22 @@ class Sleepers(Redrawn):
         now = self.last.get(name)
         return bool(self.exact.get(name)) and (now is None or not bool((now[self.asleep(name)] < 0).any()))
 
-    def look(self, batch: int, doubted: frozenset[str] | None = None) -> Look:
-        """Forward and backward of the copy as it stands; what is known to be rounding is told as such."""
-        return self.replica.look(batch, cancelled=self.cancelled, doubted=doubted)
+    def look(
+        self,
+        batch: int,
+        doubted: frozenset[str] | None = None,
+        *,
+        names: Collection[str] | None = None,
+        waits: Callable[[Sizes], bool] = lambda _: False,
+    ) -> Look:
+        """Forward and backward of the copy as it stands; what is known to be rounding is told as such.
+
+        ``names``: the parameters looked at, if not all; the largest gradient is then that of the start.
+        """
+        loudest = 0.0 if names is None else self.loudest
+        return self.replica.look(
+            batch, names=names, cancelled=self.cancelled, doubted=doubted, loudest=loudest, waits=waits
+        )
 
     def _joined(self, sizes: Sizes, gradients: Gradients) -> tuple[Sizes, Gradients]:
         """Slice sizes and gradients of both batches together."""
@@ -186,27 +209,32 @@ class Sleepers(Redrawn):
             look = self.look(step % 2)
             sizes, gradients = look.sizes, look.gradients
             self.last = sizes
-            if not self._note(step, sizes) and (step >= MIN_STEPS or self._are_idle(sizes)):
+            if not self._note(step, sizes) and (step >= MIN_STEPS or self._are_idle(sizes, {step % 2: look.output})):
                 return step
             if step >= _SETTLED and self._is_waiting(sizes):  # units may only be off: they come on by chance, for ever
                 self.off |= self.units_off_among(sizes, self.stuck)
         return self.longest
 
-    def _are_idle(self, sizes: Sizes) -> bool:
-        """Whether all that gets nothing still changes nothing: then no further step can wake it."""
+    def _are_idle(self, sizes: Sizes, seen: dict[int, Tensor]) -> bool:
+        """Whether all that gets nothing still changes nothing: then no further step can wake it.
+
+        ``seen``: outputs where the copy stands, by batch.
+        """
         known = self.tables | self.off | self.cancelled | self.idle
         still = {
             name: now == 0
             for name, now in sizes.items()
             if now is not None and name not in known and _has_exact_zero(now) and self.asleep(name)
         }
-        if not still or not self.is_idle(still):
+        if not still or not self.is_idle(still, seen):
             return False
         self.idle |= still.keys()
         return True
 
-    def is_idle(self, slices: dict[str, Tensor]) -> bool:
+    def is_idle(self, slices: dict[str, Tensor], seen: dict[int, Tensor]) -> bool:
         """Whether redrawing these slices changes nothing where the copy stands, on either batch.
+
+        ``seen``: outputs where the copy stands, by batch, as far as they are known; those batches are asked first.
 
         Never of zeros in a matrix: what they are multiplied with may be zero, too, and they wait for each other.
         """
@@ -217,8 +245,8 @@ class Sleepers(Redrawn):
             return False
         now = {name: self.replica.parameters[name].detach().clone() for name in slices}
         drawn = {name: at_slices(slices[name], value, self.noise(value)) for name, value in now.items()}
-        for batch in (0, 1):
-            before = self.replica.output(batch)
+        for batch in sorted((0, 1), key=lambda batch: batch not in seen):
+            before = seen[batch] if batch in seen else self.replica.output(batch)
             self.replica.write(drawn)
             after = self.replica.output(batch)
             self.replica.write(now)
@@ -270,7 +298,7 @@ class Sleepers(Redrawn):
             if factor < 1:
                 values = {name: factor * value if value.dim() > 1 else value for name, value in values.items()}
             self.replica.write(values)
-            look = self.look(0)
+            look = self.look(0, frozenset(self.stuck), names=self._told_of)
             sizes, after = look.sizes, look.output
             if bool(after.isfinite().all()) and all(
                 each is None or bool(each.isfinite().all()) for each in sizes.values()
@@ -286,7 +314,7 @@ class Sleepers(Redrawn):
         """
         self.generator.manual_seed(0x7A2C)
         self.replica.write({each: self._grown(each, drawn if each == name else []) for each in self.first})
-        now = self.look(0).sizes[name]
+        now = self.look(0, names=[name]).sizes[name]
         self.replica.reset()
         return set() if now is None else {place for place in self.zero_slices(name) if now[place] > 0}
 
@@ -310,7 +338,7 @@ class Sleepers(Redrawn):
                 start[slices] = drawn[slices]
             values[name] = start if start.dim() else drawn
         self.replica.write(values)
-        sizes = self.look(0).sizes
+        sizes = self.look(0, names=self.stuck).sizes
         self.replica.reset()
         found = set()
         for name in self.stuck:

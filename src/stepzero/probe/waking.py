@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stepzero.probe import steps
-from stepzero.probe.replica import Gradients, Look, Replica, Sizes
+from stepzero.probe.replica import Look, Replica, Sizes
 
 
 class Copy(Protocol):
@@ -22,7 +22,7 @@ class Copy(Protocol):
     off: frozenset[str]
     same: float
 
-    def look(self, batch: int, doubted: frozenset[str] | None = None) -> Look:
+    def look(self, batch: int, doubted: frozenset[str] | None = None, *, names: Collection[str] | None = None) -> Look:
         """Forward and backward."""
 
     def noise(self, like: Tensor) -> Tensor:
@@ -31,8 +31,8 @@ class Copy(Protocol):
     def units_off_among(self, sizes: Sizes, names: Collection[str] | None = None) -> frozenset[str]:
         """Parameters whose slices get nothing because their units are off."""
 
-    def is_idle(self, slices: dict[str, Tensor]) -> bool:
-        """Whether redrawing these slices changes nothing where the copy stands."""
+    def is_idle(self, slices: dict[str, Tensor], seen: dict[int, Tensor]) -> bool:
+        """Whether redrawing these slices changes nothing where the copy stands; ``seen``: outputs there by batch."""
 
     def change(self, values: dict[str, Tensor], batches: tuple[int, ...] = (0, 1)) -> float:
         """Relative change of the output with other values."""
@@ -43,7 +43,7 @@ class Woken:
     """All that slept is awake, or is an offset that changes nothing."""
 
     sizes: Sizes
-    """After the step; zero for slices of such offsets."""
+    """After the step, of what slept or was too faint to tell; zero for slices of such offsets."""
     rounding: frozenset[str]
     """Parameters with such slices."""
     change: float
@@ -54,16 +54,46 @@ class Woken:
     """Parameters of which slices sleep on, and change nothing: all that slept did, so that no further step helps."""
 
 
-def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | None:
-    """Step once along ``gradients`` and look again; None where that answers too little. The copy is left at the start.
+def step(copy: Copy, look: Look) -> tuple[Sizes, Look]:
+    """Step once along the gradients of ``look`` and look again at what sleeps; the copy stays there.
 
-    Little is answered where some of what slept wakes and some does not: what woke may wake the rest.
+    Returns the sizes at the start, of which the second look says whether faint ones are rounding, and that look.
     """
     known = copy.tables | copy.off
+    present = {name: each for name, each in look.sizes.items() if each is not None and name not in known}
+    asleep = [name for name, each in present.items() if bool((each == 0).any())]
+    moving = steps.moving(look.sizes, look.gradients)
+    steps.along(copy.replica, {name: each for name, each in moving.items() if name not in look.untold})
+    names = look.untold.union(asleep)
+    later = copy.look(0, names, names=names)
+    return {**look.sizes, **_told(copy, look, later)}, later
+
+
+def _told(copy: Copy, look: Look, later: Look) -> Sizes:
+    """Sizes at the start of what was too faint then. What is rounding after the step was so before.
+
+    Where a signal arrives now it may have arrived then, and the copy goes back to see.
+    """
+    untold = {name: each for name in look.untold if (each := look.sizes[name]) is not None}
+    now = {name: later.sizes[name] for name in untold}
+    if all(each is not None and not bool((each > 0).any()) for each in now.values()):
+        return {name: torch.where(each > 0, -each, each) for name, each in untold.items()}
+    there = copy.replica.state()
+    copy.replica.reset()
+    again = copy.look(0, look.untold, names=look.untold)
+    copy.replica.write(there)
+    return again.sizes
+
+
+def after_one_step(copy: Copy, sizes: Sizes, look: Look) -> Woken | None:
+    """What ``look`` says, which `step` returned with the ``sizes`` at the start; None where that answers too little.
+
+    Little is answered where some of what slept wakes and some does not: what woke may wake the rest. The copy is left
+    at the start.
+    """
+    known, later = copy.tables | copy.off, look.sizes
     asleep = {name: each == 0 for name, each in sizes.items() if each is not None and name not in known}
     asleep = {name: which for name, which in asleep.items() if bool(which.any())}
-    steps.along(copy.replica, steps.moving(sizes, gradients))
-    later = copy.look(0, frozenset(asleep)).sizes
     if any(later[name] is None for name in asleep):
         copy.replica.reset()
         return None
@@ -76,7 +106,7 @@ def after_one_step(copy: Copy, sizes: Sizes, gradients: Gradients) -> Woken | No
         for name, which in asleep.items()
         if name not in rounding and bool((which & (now[name] == 0)).any()) and not bool((now[name] < 0).any())
     }
-    is_idle = bool(still) and still.keys() == asleep.keys() - rounding.keys() and copy.is_idle(still)
+    is_idle = bool(still) and still.keys() == asleep.keys() - rounding.keys() and copy.is_idle(still, {0: look.output})
     off = copy.units_off_among(later, still) if still and not is_idle else frozenset[str]()
     copy.replica.reset()
     found = {**later, **{name: now[name].clamp(min=0) for name in rounding}}
