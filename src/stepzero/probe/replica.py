@@ -9,7 +9,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +53,10 @@ class Look:
     """Main output of the model."""
     loudest: float = 0.0
     """Size of the largest gradient."""
+    limit: float = 0.0
+    """Size below which one may be rounding."""
+    floors: dict[str, float] = field(default_factory=dict)
+    """Of parameters that were asked whether theirs is: size up to which it is."""
     untold: frozenset[str] = frozenset()
     """Parameters with gradients so faint that they may be rounding, of which it was not asked whether they are."""
 
@@ -146,12 +150,14 @@ class Replica:
             found |= {name: -each.clamp_min(_LEAST) for name in cancelled if (each := found.get(name)) is not None}
             largest = max(loudest, max(1, seen.numel()) ** -0.5, _largest(found))
             limit = largest * (FAINT_AS_IS if self._as_is else _FAINT)
+            floors: dict[str, float] = {}
             untold = _faint(found, limit, asked if doubted is None else doubted)
             if untold and not waits(found):
                 third = self._differentiated(scalar / 3, names=untold)
-                found |= {name: _told_apart(found[name], first[name], third[name]) for name in untold}
+                floors = {name: _floor(first[name], third[name]) for name in untold}
+                found |= {name: _told_apart(found[name], floors[name]) for name in untold}
                 untold = []
-        return Look(found, first, seen, largest, frozenset(untold))
+        return Look(found, first, seen, largest, limit, floors, frozenset(untold))
 
     def _differentiated(
         self, scalar: Tensor, *, retain_graph: bool = False, names: list[str] | None = None
@@ -334,12 +340,16 @@ def _faint(sizes: Sizes, limit: float, asked: Iterable[str]) -> list[str]:
     return [name for name, each in found if bool(((each > 0) & (each < limit)).any())]
 
 
-def _told_apart(norms: Tensor | None, one: Tensor | None, third: Tensor | None) -> Tensor | None:
-    """Sizes, negative where no more is left of a gradient than what another rounding changes in it."""
-    if norms is None or one is None or third is None or not norms.numel():
-        return norms
-    floor = _OF_NOISE * _slice_norms(one - 3 * third).max()
-    return torch.where((norms > 0) & (norms <= floor), -norms, norms)
+def _floor(one: Tensor | None, third: Tensor | None) -> float:
+    """How large what rounding leaves of a gradient can be: several times what another rounding changes in it."""
+    if one is None or third is None or not one.numel():
+        return 0.0
+    return _OF_NOISE * float(_slice_norms(one - 3 * third).max())
+
+
+def _told_apart(norms: Tensor | None, floor: float) -> Tensor | None:
+    """Sizes, negative where they are no more than rounding."""
+    return None if norms is None else torch.where((norms > 0) & (norms <= floor), -norms, norms)
 
 
 def _has_own_loss(output: Any) -> bool:

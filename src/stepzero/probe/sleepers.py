@@ -79,7 +79,8 @@ class Sleepers(Redrawn):
 
     def stepped(self) -> int | None:
         """Virtual steps, and back to the start; how many were taken, None where a gradient is not finite."""
-        look = self.look(0, self.doubted, waits=self._has_zeros)
+        # Where all gradients may be rounding, it is told before anything moves along them.
+        look = self.look(0, self.doubted, waits=self._has_zeros if self.doubted is not None else lambda _: False)
         if not all(each is None or bool(each.isfinite().all()) for each in look.sizes.values()):
             return None
         self.outputs[0], self.loudest, sizes, gradients = look.output, look.loudest, look.sizes, look.gradients

@@ -31,7 +31,7 @@ from stepzero.probe.subject import Subject
 from stepzero.probe.touch import touched
 
 MAX_STEPS = 32
-_AS_IS = frozenset(["float32", "int64", "int32", "bool"])
+_AS_IS = frozenset(["float32", "complex64", "int64", "int32", "int16", "int8", "uint8", "bool"])
 _SAME, _SAME_AS_IS = 1e-9, 1e-5
 """Relative change of the output that counts as none, in float64 and in float32."""
 _NEARLY = 1e-3

@@ -4,7 +4,7 @@ Asked first, on the true batch, because it is the commonest case and the answer 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor
 
 from stepzero.probe import steps
 from stepzero.probe.replica import Look, Replica, Sizes
+
+_GROWN = 10.0
+"""Times by which one small step does not change the gradient of what is awake."""
 
 
 class Copy(Protocol):
@@ -59,28 +62,50 @@ def step(copy: Copy, look: Look) -> tuple[Sizes, Look]:
 
     Returns the sizes at the start, of which the second look says whether faint ones are rounding, and that look.
     """
-    known = copy.tables | copy.off
-    present = {name: each for name, each in look.sizes.items() if each is not None and name not in known}
-    asleep = [name for name, each in present.items() if bool((each == 0).any())]
-    moving = steps.moving(look.sizes, look.gradients)
-    steps.along(copy.replica, {name: each for name, each in moving.items() if name not in look.untold})
+    asleep = [name for name, each in look.sizes.items() if each is not None and bool((each == 0).any())]
+    # What is left of a cancelled sum moves, too: the output is the same whatever such a parameter holds.
+    steps.along(copy.replica, steps.moving(look.sizes, look.gradients))
     names = look.untold.union(asleep)
-    later = copy.look(0, names, names=names)
-    return {**look.sizes, **_told(copy, look, later)}, later
+    later = copy.look(0, names - copy.tables - copy.off, names=names)
+    if _is_to_be_asked_again(look, later):
+        return {**look.sizes, **_looked_at_again(copy, look.untold)}, later
+    told = {name: _told(look, later, name) for name in look.untold}
+    start = {name: each for name, (each, _) in told.items()}
+    return {**look.sizes, **start}, replace(
+        later, sizes={**later.sizes, **{name: now for name, (_, now) in told.items()}}
+    )
 
 
-def _told(copy: Copy, look: Look, later: Look) -> Sizes:
-    """Sizes at the start of what was too faint then. What is rounding after the step was so before.
+def _is_to_be_asked_again(look: Look, later: Look) -> bool:
+    """Whether a parameter got nothing loud at the start and now gets much more: it may have been rounding then."""
+    pairs = [(look.sizes[name], later.sizes[name]) for name in look.untold]
+    return any(
+        start is not None
+        and now is not None
+        and bool((start < look.limit).all())
+        and float(now.max()) > _GROWN * float(start.max())
+        for start, now in pairs
+    )
 
-    Where a signal arrives now it may have arrived then, and the copy goes back to see.
+
+def _told(look: Look, later: Look, name: str) -> tuple[Tensor | None, Tensor | None]:
+    """Sizes of a parameter that was too faint at the start, then and after the step: rounding stays rounding.
+
+    All of the parameter is where none of it was louder than the rounding after the step; else slice by slice.
     """
-    untold = {name: each for name in look.untold if (each := look.sizes[name]) is not None}
-    now = {name: later.sizes[name] for name in untold}
-    if all(each is not None and not bool((each > 0).any()) for each in now.values()):
-        return {name: torch.where(each > 0, -each, each) for name, each in untold.items()}
+    start, now, floor = look.sizes[name], later.sizes[name], later.floors.get(name, 0.0)
+    if start is None or now is None or not bool((now < 0).any()):
+        return start, now
+    if float(start.max()) <= _GROWN * floor and float(now.max()) <= _GROWN * floor:
+        return -start.abs(), -now.abs()
+    return torch.where((start < look.limit) & (now < 0) & (start <= floor), -start, start), now
+
+
+def _looked_at_again(copy: Copy, names: frozenset[str]) -> Sizes:
+    """Sizes at the start; the copy stays where it is."""
     there = copy.replica.state()
     copy.replica.reset()
-    again = copy.look(0, look.untold, names=look.untold)
+    again = copy.look(0, names, names=names)
     copy.replica.write(there)
     return again.sizes
 
