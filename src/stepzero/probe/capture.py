@@ -41,7 +41,8 @@ def capture(
 ) -> Trace:
     """Observe one forward and one backward of ``subject`` and return the Trace.
 
-    ``recorder`` may be one that looks at more; without ``backward`` the forward and the loss are all that is seen.
+    ``recorder`` may be one that looks at more; without ``backward`` the forward and the loss are all that is seen, and
+    of parameters no more than which there are.
 
     Raises whatever the user's own code raised, with a note naming the module it died in, and `StepzeroError` for
     inputs that cannot be used. The model, the batch and all global state are bit-identical afterwards either way.
@@ -53,7 +54,7 @@ def capture(
 def _capture(subject: Subject, recorder: Callable[[nn.Module, Guard, Sampler], Recorder], *, backward: bool) -> Trace:
     ledger = Ledger()
     static = facts.Facts(ledger)
-    static.look(subject.model)
+    static.look(subject.model, reads_values=backward)
     if unready := unready_tensors(static):
         ledger.fetch()
         return finish.static_trace(subject, static.finish(set(), {}), f"forward not run: {unready}")
@@ -68,7 +69,7 @@ def _capture(subject: Subject, recorder: Callable[[nn.Module, Guard, Sampler], R
             snapshot.restore()
         inputs = finish.input_facts(subject)
     ledger.fetch()
-    return finish.trace(subject, run, static, ledger, tickets, inputs)
+    return finish.trace(subject, run, static, ledger, tickets, inputs, reads_values=backward)
 
 
 def unready_tensors(static: facts.Facts) -> str:

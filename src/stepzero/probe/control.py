@@ -86,11 +86,11 @@ def control(subject: Subject, trace: Trace, *, is_brief: bool = False) -> Contro
     if not known:
         return ControlFact(ran=False, reason="no parameter has a law to be drawn by")
     try:
-        other = copied(subject)
-        own = _draw(trace, _seen(other, trace, is_brief=is_brief))
+        places = _places(trace) if is_brief else None
+        own = _draw(trace, _seen(subject, places))
         if is_brief and not stands_out(trace, own, None, Limits()):
             return ControlFact(ran=True, own=own)
-        found = tuple(_draws(other, trace, known, own if is_brief else None))
+        found = tuple(_draws(copied(subject), trace, known, places, own if is_brief else None))
     except ReplicaError as error:
         return ControlFact(ran=False, reason=str(error))
     except Exception as error:  # noqa: BLE001 - the model ran with its own weights: what others break is ours to tell
@@ -103,15 +103,20 @@ def control(subject: Subject, trace: Trace, *, is_brief: bool = False) -> Contro
 
 def remeasured(subject: Subject, trace: Trace, earlier: ControlFact) -> ControlFact:
     """The record for the same modules with other weights: their draws by law are the same."""
-    return replace(earlier, own=_draw(trace, _seen(subject, trace, is_brief=True)))
+    return replace(earlier, own=_draw(trace, _seen(subject, _places(trace))))
 
 
-def _seen(subject: Subject, trace: Trace, *, is_brief: bool) -> Trace:
-    if not is_brief:
+def _seen(subject: Subject, places: frozenset[Place] | None) -> Trace:
+    """Look at these places alone, without a backward; at all of them, with one, where none are named."""
+    if places is None:
         return capture(subject, recorder=Ranking)
-    odd = [trace.operations[place] for place in odd_operations(trace)]
-    places = frozenset((each.module, each.call, each.name) for each in odd or _comparable(trace))
     return capture(subject, recorder=partial(Comparing, places=places), backward=False)
+
+
+def _places(trace: Trace) -> frozenset[Place]:
+    """Where rules compare: where something is odd, or everywhere if nothing is."""
+    odd = [trace.operations[place] for place in odd_operations(trace)]
+    return frozenset((each.module, each.call, each.name) for each in odd or _comparable(trace))
 
 
 def _comparable(trace: Trace) -> Iterator[Operation]:
@@ -122,11 +127,13 @@ def _comparable(trace: Trace) -> Iterator[Operation]:
             yield source
 
 
-def _draws(other: Subject, trace: Trace, known: dict[str, Law], own: Draw | None) -> Iterator[Draw]:
+def _draws(
+    other: Subject, trace: Trace, known: dict[str, Law], places: frozenset[Place] | None, own: Draw | None
+) -> Iterator[Draw]:
     """With ``own`` the first draw that it does not stand out from is the last."""
     for number in range(DRAWS):
         redraw_(other, known, torch.Generator().manual_seed(0xC0D1 + number + DRAWS * other.seed))
-        drawn = _draw(trace, _seen(other, trace, is_brief=own is not None))
+        drawn = _draw(trace, _seen(other, places))
         if math.isfinite(drawn.loss):
             yield drawn
             if own is not None and not stands_out(trace, own, drawn, Limits()):

@@ -147,15 +147,15 @@ class Facts:
         self._rows: list[_Row] = []
         self._cut: dict[int, list[list[float]]] = {}
 
-    def look(self, model: nn.Module) -> None:
-        """Read every parameter and buffer once."""
+    def look(self, model: nn.Module, *, reads_values: bool = True) -> None:
+        """Read every parameter and buffer once; without ``reads_values`` only which there are."""
         groups: dict[tuple[bool, torch.device, torch.dtype], list[_Row]] = {}
         self._rows = [
             _Row(name, kind, each, others, state_of(each)) for name, kind, each, others in named_tensors(model)
         ]
         for place in _empty_shards(self._rows):
             self._rows[place].state = "empty-shard"
-        for row in self._rows:
+        for row in self._rows if reads_values else ():
             kind, tensor = row.kind, row.tensor
             if row.state not in ("ready", "sharded") or tensor.numel() == 0:
                 continue

@@ -48,16 +48,24 @@ def put_scalars(records: list[Record], ledger: Ledger) -> Tickets:
 
 
 def trace(
-    subject: Subject, run: Run, static: facts.Facts, ledger: Ledger, tickets: Tickets, inputs: tuple[InputFact, ...]
+    subject: Subject,
+    run: Run,
+    static: facts.Facts,
+    ledger: Ledger,
+    tickets: Tickets,
+    inputs: tuple[InputFact, ...],
+    *,
+    reads_values: bool = True,
 ) -> Trace:
-    """Freeze one observed pass."""
+    """Freeze one observed pass; without ``reads_values`` nothing is told of what parameters hold."""
     records = run.recorder.records
     roles.assign(records, run.outputs, run.loss_index)
     tables = Tables(ledger)
     operations = tuple(_operation(record, ledger, tables, tickets.get(record.index)) for record in records)
     parameters, buffers = _split(subject, static.finish(run.recorder.used, _gradients(run, ledger)))
-    parameters = _with_repeated_rows(subject, parameters, operations, run.small)
-    parameters = _with_options(subject, _with_equal_rows(subject, parameters, operations))
+    if reads_values:
+        parameters = _with_repeated_rows(subject, parameters, operations, run.small)
+        parameters = _with_options(subject, _with_equal_rows(subject, parameters, operations))
     return Trace(
         model=subject.name,
         operations=operations,
