@@ -54,15 +54,18 @@ def capture(
 def _capture(subject: Subject, recorder: Callable[[nn.Module, Guard, Sampler], Recorder], *, backward: bool) -> Trace:
     ledger = Ledger()
     static = facts.Facts(ledger)
-    static.look(subject.model, reads_values=backward)
-    if unready := unready_tensors(static):
-        ledger.fetch()
-        return finish.static_trace(subject, static.finish(set(), {}), f"forward not run: {unready}")
-    guard = Guard()
-    with preserved_randomness(), preserved_state():
+    with ExitStack() as still, preserved_randomness(), preserved_state():
+        still.enter_context(tree.standing(subject.model))
+        static.look(subject.model, reads_values=backward)
+        if unready := unready_tensors(static):
+            ledger.fetch()
+            return finish.static_trace(subject, static.finish(set(), {}), f"forward not run: {unready}")
+        guard = Guard()
         snapshot = Snapshot(subject.model, guard)
         try:
-            run = _run(subject, recorder(subject.model, guard, Sampler(ledger)), ledger, backward=backward)
+            run = Run(recorder(subject.model, guard, Sampler(ledger)), conditions=set_modes(subject.model))
+            still.close()  # the forward may exchange modules
+            _run(subject, run, ledger, backward=backward)
             run.recorder.sampler.flush()
             tickets = finish.put_scalars(run.recorder.records, ledger)
         finally:
@@ -78,13 +81,11 @@ def unready_tensors(static: facts.Facts) -> str:
     return f"{', '.join(names[:3])}{' ...' if len(names) > 3 else ''} hold no memory" if names else ""
 
 
-def _run(subject: Subject, recorder: Recorder, ledger: Ledger, *, backward: bool) -> Run:
-    run = Run(recorder)
-    named = subject.named_inputs()
+def _run(subject: Subject, run: Run, ledger: Ledger, *, backward: bool) -> None:
+    recorder, named = run.recorder, subject.named_inputs()
     recorder.guard.protect(tensor for _, tensor in named)
     if isinstance(subject.target, Tensor):
         recorder.guard.protect([subject.target])
-    run.conditions += set_modes(subject.model)
     seed_everything(subject.seed)
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(mode=False))
@@ -114,7 +115,6 @@ def _run(subject: Subject, recorder: Recorder, ledger: Ledger, *, backward: bool
         run.loss = replace(run.loss, value=float(value.detach()), requires_grad=value.requires_grad)
         if backward:
             _differentiate(subject, run, value, ledger)
-    return run
 
 
 def _differentiate(subject: Subject, run: Run, value: Tensor, ledger: Ledger) -> None:

@@ -4,7 +4,10 @@
 times. A class that lists its own modules or parameters in another way is asked for them.
 """
 
+import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from torch import Tensor, nn
@@ -15,8 +18,29 @@ _COMMON = frozenset([bool, int, float, str, tuple, list, dict, set, OrderedDict,
 """What most attributes are: told apart at once, where asking each of them for its class takes three times as long."""
 
 
+class _Standing(threading.local):
+    model: nn.Module | None = None
+    places: Places = []  # noqa: RUF012 - replaced, never changed
+
+
+_STANDING = _Standing()
+
+
+@contextmanager
+def standing(model: nn.Module) -> Iterator[None]:
+    """Inside, the modules of ``model`` are as they are now: nothing runs that could exchange them."""
+    found = places(model)
+    _STANDING.model, _STANDING.places = model, found
+    try:
+        yield
+    finally:
+        _STANDING.model, _STANDING.places = None, []
+
+
 def places(model: nn.Module) -> Places:
     """(path, module) of every place, in the order of ``named_modules``: a module at two places comes twice."""
+    if model is _STANDING.model:
+        return _STANDING.places
     found: Places = []
     _walk(model, "", found)
     return found
