@@ -60,11 +60,11 @@ def _oddities(trace: Trace) -> Iterator[tuple[Operation, str]]:
 def _of_few_directions(trace: Trace) -> Iterator[tuple[Operation, str]]:
     """Some layer's responses lie in few directions, and what it reads does not."""
     for operation in trace.weighted():
-        use, source = weight_use(operation), before(trace, operation)
-        directions = directions_of(operation)
-        if use is None or directions is None or source is None or directions >= _FLATTENED:
+        use, directions = weight_use(operation), directions_of(operation)
+        if use is None or directions is None or directions >= _FLATTENED:
             continue
-        if (directions_of(source) or 0.0) > max(_FULL, directions + _LOST):
+        source = before(trace, operation)
+        if source is not None and (directions_of(source) or 0.0) > max(_FULL, directions + _LOST):
             yield operation, f"responses of {use.parameter} lie in few directions"
 
 

@@ -20,7 +20,7 @@ from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.core.vector import Vector
 from stepzero.measure.activations import flat_share, off_share, offset_share
 from stepzero.measure.control import Law, laws
-from stepzero.measure.oddities import odd_operations, of_oddity, stands_out
+from stepzero.measure.oddities import odd_operations, stands_out
 from stepzero.measure.rank import entropy_rank
 from stepzero.measure.sampling import rows_of
 from stepzero.measure.uses import before
@@ -65,6 +65,9 @@ class Comparing(Ranking):
         if (record.module, record.call, record.name) in self._compared:
             super()._measure(record, tensor, None)
 
+    def _read_sharpness(self, *_: Any) -> None:
+        return None
+
     def _flatness(self, *_: Any) -> None:
         return None
 
@@ -74,7 +77,8 @@ class Comparing(Ranking):
 
 def comparison(subject: Subject, trace: Trace) -> ControlFact:
     """`control` as far as rules need it; all of it where the first pass shows nothing odd and somebody asked for it."""
-    return control(subject, trace, is_brief=bool(of_oddity(trace)))
+    odd = odd_operations(trace)
+    return _control(subject, trace, _places(trace, odd) if odd else None)
 
 
 def control(subject: Subject, trace: Trace, *, is_brief: bool = False) -> ControlFact:
@@ -82,11 +86,15 @@ def control(subject: Subject, trace: Trace, *, is_brief: bool = False) -> Contro
 
     ``is_brief``: stop as soon as no rule could find the model unlike the draws; two are needed to find it so.
     """
+    return _control(subject, trace, _places(trace, odd_operations(trace)) if is_brief else None)
+
+
+def _control(subject: Subject, trace: Trace, places: frozenset[Place] | None) -> ControlFact:
+    is_brief = places is not None
     known = laws(trace)
     if not known:
         return ControlFact(ran=False, reason="no parameter has a law to be drawn by")
     try:
-        places = _places(trace) if is_brief else None
         own = _draw(trace, _seen(subject, places))
         if is_brief and not stands_out(trace, own, None, Limits()):
             return ControlFact(ran=True, own=own)
@@ -103,7 +111,7 @@ def control(subject: Subject, trace: Trace, *, is_brief: bool = False) -> Contro
 
 def remeasured(subject: Subject, trace: Trace, earlier: ControlFact) -> ControlFact:
     """The record for the same modules with other weights: their draws by law are the same."""
-    return replace(earlier, own=_draw(trace, _seen(subject, _places(trace))))
+    return replace(earlier, own=_draw(trace, _seen(subject, _places(trace, odd_operations(trace)))))
 
 
 def _seen(subject: Subject, places: frozenset[Place] | None) -> Trace:
@@ -113,10 +121,10 @@ def _seen(subject: Subject, places: frozenset[Place] | None) -> Trace:
     return capture(subject, recorder=partial(Comparing, places=places), backward=False)
 
 
-def _places(trace: Trace) -> frozenset[Place]:
-    """Where rules compare: where something is odd, or everywhere if nothing is."""
-    odd = [trace.operations[place] for place in odd_operations(trace)]
-    return frozenset((each.module, each.call, each.name) for each in odd or _comparable(trace))
+def _places(trace: Trace, odd: frozenset[int]) -> frozenset[Place]:
+    """Where rules compare: at the operations that are odd, or everywhere if none is."""
+    compared = [trace.operations[place] for place in odd] or _comparable(trace)
+    return frozenset((each.module, each.call, each.name) for each in compared)
 
 
 def _comparable(trace: Trace) -> Iterator[Operation]:

@@ -241,7 +241,7 @@ class Recorder(TorchFunctionMode):
                 targets.read(record, args, kwargs, [(each, self._is_result(node)) for each, node in known])
                 record.scalars.update({} if self._outside is None else {"num_outside": self._outside})
         elif spec.kind in _MEASURED and spec.name not in _PARTIAL and self._is_worth_measuring(record):
-            settings.read_sharpness(record, spec, args, kwargs)
+            self._read_sharpness(record, spec, args, kwargs)
             self._measure(record, first, flatness)
 
     def _is_result(self, node: Node) -> bool:
@@ -294,6 +294,8 @@ class Recorder(TorchFunctionMode):
         visit = self._visits.get(site, 0) + 1
         self._visits[site] = visit
         return visit <= _ALWAYS or visit & (visit - 1) == 0
+
+    _read_sharpness = staticmethod(settings.read_sharpness)
 
     def _measure(self, record: Record, tensor: Tensor, flatness: tuple[Plan, Tensor, Tensor] | None = None) -> None:
         axis = record.unit_axis

@@ -77,15 +77,18 @@ def step(copy: Copy, look: Look) -> tuple[Sizes, Look]:
 
 
 def _is_to_be_asked_again(look: Look, later: Look) -> bool:
-    """Whether a parameter got nothing loud at the start and now gets much more: it may have been rounding then."""
-    pairs = [(look.sizes[name], later.sizes[name]) for name in look.untold]
-    return any(
-        start is not None
-        and now is not None
-        and bool((start < look.limit).all())
-        and float(now.max()) > _GROWN * float(start.max())
-        for start, now in pairs
-    )
+    """Whether a parameter that gets much more now got too little at the start to say whether that was rounding.
+
+    What was far louder than the rounding after the step was a signal; what was no louder than that was none.
+    """
+    for name in look.untold:
+        start, now, floor = look.sizes[name], later.sizes[name], later.floors.get(name, 0.0)
+        if start is None or now is None or not bool((start < look.limit).all()):
+            continue
+        least = float(start.max())
+        if float(now.max()) > _GROWN * least and (not floor or floor < least <= _GROWN * floor):
+            return True
+    return False
 
 
 def _told(look: Look, later: Look, name: str) -> tuple[Tensor | None, Tensor | None]:
@@ -94,10 +97,11 @@ def _told(look: Look, later: Look, name: str) -> tuple[Tensor | None, Tensor | N
     All of the parameter is where none of it was louder than the rounding after the step; else slice by slice.
     """
     start, now, floor = look.sizes[name], later.sizes[name], later.floors.get(name, 0.0)
-    if start is None or now is None or not bool((now < 0).any()):
+    if start is None or now is None or not floor:
         return start, now
-    if float(start.max()) <= _GROWN * floor and float(now.max()) <= _GROWN * floor:
-        return -start.abs(), -now.abs()
+    most, grown = float(start.max()), float(now.max()) > _GROWN * floor
+    if most <= floor or (most <= _GROWN * floor and not grown and bool((now < 0).any())):
+        return -start.abs(), now if grown else -now.abs()
     return torch.where((start < look.limit) & (now < 0) & (start <= floor), -start, start), now
 
 
