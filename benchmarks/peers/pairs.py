@@ -1,5 +1,6 @@
 """What every checker is asked about: a bad and a good start, from a folder of real bugs or from planted faults."""
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,9 @@ import torch
 from torch import nn
 
 from benchmarks.cases import load
+
+TRIALS = Path(__file__).parents[1] / "results" / "faults.json"
+"""Which planted faults hurt, as training found."""
 
 Make = Callable[[], tuple[nn.Module, Any, Callable[[Any], torch.Tensor]]]
 """A factory: model, its positional arguments, output -> scalar loss."""
@@ -33,36 +37,31 @@ def of_folder(folder: Path) -> Iterator[Pair]:
             yield Pair(case.META["id"], case.buggy, case.fixed)
 
 
-class NoPlaceError(Exception):
-    """The network has no part for that kind of fault."""
+def of_faults() -> Iterator[Pair]:
+    """Planted faults that training found to hurt, and the harmless twins; all in networks held back from the rules.
+
+    They are those of the last full run of ``benchmarks.faults``; a fault that was not trained, or did not hurt, is not
+    asked about.
+    """
+    for each in json.loads(TRIALS.read_text())["held"]["trials"]:
+        if each["is_twin"] or each["hurts"]:
+            place = each["net"], each["kind"], each["seed"]
+            name = f"{each['kind']}, {each['net']}, {each['seed']}"
+            yield Pair(name, partial(_planted, *place), partial(_sound, each["net"], each["seed"]), each["is_twin"])
 
 
-def of_faults() -> Iterator[tuple[Pair, ...]]:
-    """For every kind of fault and every harmless twin the pairs to try in turn, until one has a place for it."""
-    from benchmarks.faults.networks import networks
-    from benchmarks.faults.trial import FAULTS, TWINS
-
-    names = [name for name, net in networks().items() if not net.is_held and not net.needs]
-    for turn, kind in enumerate((*FAULTS, *TWINS)):
-        turned = (*names[turn % len(names) :], *names[: turn % len(names)])
-        yield tuple(
-            Pair(f"{kind}, {name}", partial(_planted, kind, name), partial(_sound, name), kind in TWINS)
-            for name in turned
-        )
-
-
-def _planted(kind: str, name: str) -> Any:
+def _planted(net: str, kind: str, seed: int) -> Any:
     from benchmarks.faults.trial import Case
 
-    if (made := Case(name, kind, 0).planted()) is None:
-        raise NoPlaceError
+    made = Case(net, kind, seed).planted()
+    assert made is not None, "it was planted before"
     return _made(made[0])
 
 
-def _sound(name: str) -> Any:
+def _sound(net: str, seed: int) -> Any:
     from benchmarks.faults.networks import networks
 
-    return _made(networks()[name].subject(0))
+    return _made(networks()[net].subject(seed))
 
 
 def _made(subject: Any) -> tuple[nn.Module, Any, Callable[[Any], torch.Tensor]]:
