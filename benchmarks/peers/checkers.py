@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.peers.pairs import Make
+from benchmarks.peers.pairs import Make, Network
 
 Said = set[tuple[str, str]]
 Part = Callable[[Make], Said]
@@ -25,7 +25,7 @@ def stepzero(make: Make) -> Said:
     """Warnings and errors of the check."""
     import stepzero as sz
 
-    report = sz.check(make)
+    report = sz.check(*make.given()) if isinstance(make, Network) else sz.check(make)
     return {(each.code, ",".join(each.where)) for each in report.findings if each.severity != "info"}
 
 

@@ -84,6 +84,12 @@ def test_planted_faults_are_those_that_hurt_and_the_twins_do_not():
     assert any(value.any() for value in dead.good()[0].parameters())
 
 
+def test_planting_is_not_seen_as_building():
+    twin = next(pair for pair in of_faults() if pair.name.startswith("mirrored rows, MLP"))
+    found = asking.answer("stepzero", "faults", twin)
+    assert (found.is_alarmed, found.new, found.crash) == (False, [], "")
+
+
 def recorded():
     return json.loads(TRIALS.read_text())["held"]["trials"]
 
