@@ -12,6 +12,8 @@ BENCH_VENV ?= .venv-bench
 WORKERS ?= 2
 # Folder with pairs of a real bug and its repair, for `make bench`.
 CASES ?=
+# Folder with tinytorchtest, installed apart (pip install --no-deps --target); without it, it keeps its numbers.
+SITE ?=
 QUICK := not slow and not gpu and not browser
 
 BIN := $(VENV)/bin
@@ -55,7 +57,7 @@ bench: $(BENCH_VENV)/.stamp-bench ## Run the benchmarks: cost, fans, repair, fau
 	$(BENCH_BIN)/python -m benchmarks.starts
 	$(BENCH_BIN)/python -m benchmarks.symmetry
 	$(BENCH_BIN)/python -m benchmarks.zoo.run
-	$(BENCH_BIN)/python -m benchmarks.peers --faults $(if $(CASES),--cases "$(CASES)")
+	$(BENCH_BIN)/python -m benchmarks.peers --faults $(if $(CASES),--cases "$(CASES)") $(if $(SITE),--site "$(SITE)")
 	$(if $(CASES),$(BENCH_BIN)/python -m benchmarks.cases "$(CASES)",@echo "benchmarks.cases left out: say where the pairs of bug and repair are, CASES=folder")
 
 docs: $(VENV)/.stamp-base ## Write docs/rules from the rules' own pages

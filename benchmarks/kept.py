@@ -22,7 +22,7 @@ def outcome(
         make: gives plain data.
         fresh: do not read what was kept.
     """
-    place = FOLDER / f"{_key(name, sources)}.json"
+    place = FOLDER / f"{key(name, sources)}.json"
     if place.exists() and not fresh:
         return dict(json.loads(place.read_text()))
     made = make()
@@ -31,7 +31,8 @@ def outcome(
     return made
 
 
-def _key(name: str, sources: Iterable[Path]) -> str:
+def key(name: str, sources: Iterable[Path]) -> str:
+    """Another as soon as the name, a source or a package is another."""
     digest = hashlib.blake2b(name.encode(), digest_size=16)
     for source in sources:
         for path in sorted(source.rglob("*.py")) if source.is_dir() else [source]:
