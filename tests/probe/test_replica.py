@@ -42,6 +42,25 @@ def test_frozen_parameters_are_no_part_of_the_gradient():
     assert set(made.parameters) == set(dict(model.named_parameters()))
 
 
+def test_only_the_parameters_named_are_looked_at():
+    model = stack(6, 8, 3)
+    whole, part = replica(model).look(), replica(model).look(names=["2.bias"])
+    assert part.sizes.keys() == part.gradients.keys() == {"2.bias"}
+    assert torch.equal(part.sizes["2.bias"], whole.sizes["2.bias"])
+
+
+def test_a_group_norm_whose_input_needs_no_gradient_does_not_kill_the_process():
+    """Torch's kernel for channels-last memory writes to the gradient of the input, asked for or not."""
+    images = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(0)).contiguous(
+        memory_format=torch.channels_last
+    )
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.GroupNorm(2, 8), nn.Flatten(), nn.Linear(128, 3))
+    model = model.to(memory_format=torch.channels_last)
+    found = replica(model, images).look(names=["1.bias"]).sizes
+    assert found.keys() == {"1.bias"}
+    assert bool((found["1.bias"] > 0).all())
+
+
 def test_the_gradient_is_that_of_the_loss_plus_fixed_random_cotangents():
     """Twice the loss adds its own gradient once more; the part that is left does not depend on the loss."""
     model = stack(6, 8, 3)

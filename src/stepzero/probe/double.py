@@ -73,11 +73,14 @@ class Undropped(TorchFunctionMode):
 
     is_needed = False
     """Whether a call was seen that would have dropped."""
+    has_group_norm = False
+    """Whether such a norm was seen; see `stepzero.probe.replica.Replica._differentiated`."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one torch call; attention that is made of others is opened, for the dropout in it."""
         kwargs, name = kwargs or {}, getattr(func, "__name__", "").rstrip("_")
         if name not in _DROPPING or not _drops(name, args, kwargs):
+            self.has_group_norm = self.has_group_norm or name == "group_norm"
             return func(*args, **kwargs)
         self.is_needed, spec = True, spec_of(func)
         if spec.opened is not None:

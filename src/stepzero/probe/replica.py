@@ -162,14 +162,16 @@ class Replica:
     def _differentiated(
         self, scalar: Tensor, *, retain_graph: bool = False, names: list[str] | None = None
     ) -> Gradients:
-        names = list(self.trainable) if names is None else names
         if not scalar.requires_grad:
-            return dict.fromkeys(names)
+            return dict.fromkeys(self.trainable if names is None else names)
+        wanted = self.trainable.keys() if names is None else set(names)
+        # A group norm over channels-last memory whose input needs no gradient kills the process (torch 2.13, on CPUs).
+        asked = [name for name in self.trainable if name in wanted or self._undropped.has_group_norm]
         found = torch.autograd.grad(
-            scalar, [self.parameters[name] for name in names], allow_unused=True, retain_graph=retain_graph
+            scalar, [self.parameters[name] for name in asked], allow_unused=True, retain_graph=retain_graph
         )
         dense = [each.to_dense() if each is not None and each.layout != torch.strided else each for each in found]
-        return dict(zip(names, dense, strict=True))
+        return {name: each for name, each in zip(asked, dense, strict=True) if name in wanted}
 
     def forward(self, watch: Any) -> None:
         """Run forward on the true batch under ``watch``, without derivatives unless the model takes some itself."""
