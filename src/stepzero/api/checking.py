@@ -226,9 +226,14 @@ def _judged(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> _Judge
 def _vanished(
     subject: Subject, observed: Trace, judged: _Judged, chosen: tuple[Rule, ...], limits: Limits
 ) -> dict[str, frozenset[str]]:
-    """Redraw each candidate's place on a copy and measure again: which findings are gone? (catalogue 0.8)."""
+    """Redraw each candidate's place on a copy and measure again: which findings are gone? (catalogue 0.8).
+
+    Only the rules that found something are asked again, and only what they read is measured.
+    """
     gone: dict[str, frozenset[str]] = {}
-    needs = {need for rule in chosen for need in rule.needs} - _NOT_AGAIN
+    codes = {finding.code for finding in judged.findings}
+    chosen = tuple(rule for rule in chosen if rule.code in codes)
+    needs = {need for rule in chosen for need in rule.needs}
     unasked = {rule.code for rule in chosen if further.DEEP.union(["replicas"]).intersection(rule.needs)}
     for candidate in candidates(observed, judged.findings)[:_REPAIRED]:
         if any(candidate.id in each for each in gone.values()):
@@ -238,8 +243,10 @@ def _vanished(
             other = redrawn(subject, observed, places)
             if other is None:
                 continue
-            repaired = further.observed(other, needs, optimizer=observed.optimizer, profiles=observed.profiles)
-            if observed.control.ran:
+            repaired = further.observed(
+                other, needs - _NOT_AGAIN, optimizer=observed.optimizer, profiles=observed.profiles
+            )
+            if observed.control.ran and "control" in needs:
                 repaired = replace(repaired, control=remeasured(other, observed, observed.control))
             again = _judged(repaired, chosen, limits).findings
         except Exception:  # noqa: BLE001 - the copy may fail in ways the model does not: then nothing is learnt
