@@ -30,8 +30,9 @@ Sizes = dict[str, Tensor | None]
 """For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
 _LEAST = torch.finfo(torch.float64).tiny
 """Stands for a gradient that is known to be rounding alone where rounding happened to leave nothing."""
-_HELD = 1 << 22
-"""Random numbers that are kept for the next pass: to draw them takes longer than a small model."""
+_HELD = (1 << 22) - 3
+"""Random numbers that are drawn and kept for the next pass: to draw more takes longer than most models. Larger outputs
+see them again and again; the count is prime, so that they never come back at the same unit or sample."""
 _OF_NOISE = 8.0
 """A gradient is zero when it is no more than so many times what another rounding changes in it."""
 _FAINT, FAINT_AS_IS = 1e-9, 1e-4
@@ -81,7 +82,7 @@ class Replica:
         self._start = {name: each.detach().clone() for name, each in self.parameters.items()}
         self._buffers = {name: each.detach().clone() for name, each in self.model.named_buffers()}
         self._true = self._widened(copied_batch(subject))
-        self._cotangents: dict[tuple[torch.Size, int], Tensor] = {}
+        self._cotangents: dict[tuple[int, int, torch.dtype], Tensor] = {}
         self._undropped, self._has_run = Undropped(), False
         self.is_leaky = False
         """Run rectifiers with a leak, to see units that are switched off on both batches."""
@@ -287,13 +288,15 @@ class Replica:
         tensor = main_output(output)
         if tensor.is_complex():
             tensor = torch.view_as_real(tensor)
-        key = (tensor.shape, seed)
+        dtype = torch.float32 if tensor.dtype == torch.float32 else torch.float64
+        count, key = tensor.numel(), (min(tensor.numel(), _HELD), seed, dtype)
         if (drawn := self._cotangents.get(key)) is None:
             generator = torch.Generator().manual_seed(0xC07 + seed)
-            drawn = torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor.device)
-            if tensor.numel() <= _HELD:
-                self._cotangents[key] = drawn
-        total: Tensor = (tensor * drawn).sum() / math.sqrt(max(1, tensor.numel()))
+            drawn = torch.randn(key[0], generator=generator, dtype=torch.float64).to(tensor.device, dtype)
+            self._cotangents[key] = drawn
+        if count > _HELD:
+            drawn = drawn.repeat(-(-count // _HELD))[:count]
+        total: Tensor = (tensor * drawn.view(tensor.shape)).sum().double() / math.sqrt(max(1, count))
         return total
 
     @contextmanager

@@ -18,6 +18,8 @@ from stepzero.probe.replica import Gradients, Look, Replica, Sizes
 MIN_STEPS = 3
 _SETTLED = 2
 """Steps after which what two zeros in a row had silenced is awake."""
+_FEW = 32
+"""One of so many slices is small by chance, and as many times smaller than the largest."""
 _TAMER = (1.0, 0.3, 0.1)
 """Where laws make a network overflow, matrices are drawn so much smaller."""
 
@@ -160,6 +162,14 @@ class Sleepers(Redrawn):
         """Whether slices that never woke got a gradient of exactly zero at the start, and to the end no rounding."""
         now = self.last.get(name)
         return bool(self.exact.get(name)) and (now is None or not bool((now[self.asleep(name)] < 0).any()))
+
+    def is_small_by_chance(self, name: str) -> bool:
+        """Whether rounding hides the gradient of a few slices only, and that of the others is far above it."""
+        asleep, now = self.asleep(name), self.last[name]
+        if now is None or _FEW * len(asleep) > len(now):
+            return False
+        hidden = now[asleep]
+        return bool((hidden < 0).all()) and _FEW * float(hidden.abs().max()) <= float(now.max())
 
     def look(
         self,
