@@ -125,3 +125,25 @@ def test_a_gradient_that_is_not_finite_ends_it():
     with torch.no_grad():
         model[0].weight[0, 0] = float("nan")
     assert made(model, X, as_is=False).stepped() is None
+
+
+@pytest.mark.parametrize(
+    ("hidden", "slices", "ratio", "by_chance"),
+    [(1, 64, 1e-3, True), (2, 64, 1e-3, True), (3, 64, 1e-3, False), (1, 16, 1e-3, False), (1, 64, 0.5, False)],
+)
+def test_a_few_of_many_slices_are_small_by_chance(hidden, slices, ratio, by_chance):
+    """A third of a packed bias is not: its keys cancel."""
+    subject = subject_of(stack(6, 8, 3), X, square)
+    sleepers = Sleepers(Replica(subject, as_is=True), {}, 3, 0, frozenset(), 1e-5)
+    sizes = torch.ones(slices, dtype=torch.float64)
+    sizes[:hidden] = -ratio
+    sleepers.first["w"] = [None if size < 0 else 0 for size in sizes.tolist()]
+    sleepers.last["w"] = sizes
+    assert sleepers.is_small_by_chance("w") is by_chance
+
+
+def test_what_is_small_by_chance_is_not_exactly_zero():
+    subject = subject_of(stack(6, 8, 3), X, square)
+    sleepers = Sleepers(Replica(subject, as_is=True), {}, 3, 0, frozenset(), 1e-5)
+    sleepers.first["w"], sleepers.last["w"] = [None, *[0] * 63], torch.cat([torch.zeros(1), torch.ones(63)]).double()
+    assert not sleepers.is_small_by_chance("w")

@@ -6,9 +6,10 @@ TorchFunctionMode as one call; those worth seeing inside are *opened*: a copy wh
 answer False is run with the mode still on. Done for functions of that module only: on Tensor methods it recurses.
 """
 
+import functools
 import types
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 CONTRACTIONS = frozenset(
@@ -159,17 +160,26 @@ _SILENT = frozenset(
 
 def spec_of(function: Any) -> Spec:
     """Describe ``function`` as a `torch.overrides` mode receives it."""
+    spec, is_opened = _told(function)
+    return (
+        replace(spec, opened=opened(function)) if is_opened else spec
+    )  # opened anew: somebody may patch what it calls
+
+
+@functools.lru_cache(maxsize=2048)
+def _told(function: Any) -> tuple[Spec, bool]:
+    """The same for every pass, and whether the function is one to be opened."""
     raw = _raw_name(function)
     if raw in _SILENT:
-        return Spec(raw, "other", is_silent=True)
+        return Spec(raw, "other", is_silent=True), False
     if getattr(function, "__module__", None) == "torch.nn.init":
-        return Spec(raw, "other", is_silent=True)
+        return Spec(raw, "other", is_silent=True), False
     is_inplace = _is_inplace(raw, function)
     name = raw.strip("_") if raw.startswith("__") else raw.rstrip("_") if is_inplace else raw
     name = _RENAMED.get(name, name)
     if _is_opened(function, name):
-        return Spec(name, KIND_OF.get(name, "other"), opened=opened(function))
-    return Spec(name, KIND_OF.get(name, "other"), is_inplace=is_inplace)
+        return Spec(name, KIND_OF.get(name, "other")), True
+    return Spec(name, KIND_OF.get(name, "other"), is_inplace=is_inplace), False
 
 
 def _raw_name(function: Any) -> str:
