@@ -42,7 +42,7 @@ def test_a_gain_keeps_its_sign():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 64), nn.LayerNorm(64), nn.Linear(64, 3))
     found = Redrawn(Replica(subject_of(model, X, square)), {"1.weight": Law(1.0, 0.0)}, seed=0, same=1e-9)
-    moved = found._moved("1.weight")
+    moved = found.moved("1.weight")
     assert bool((moved > 0).all())
     assert not torch.equal(moved, found.replica.start_of("1.weight"))
 

@@ -156,8 +156,9 @@ def _is_low(trace: Trace, operation: Operation, own: Draw, drawn: Draw | None, l
     signal, rank = operation.forward, _at(own.rank, operation.index)
     if signal is None or math.isnan(rank) or rank == 0.0:
         return False
-    usual = float(min(signal.rows - 1, signal.units)) if drawn is None else _SLACK * _at(drawn.rank, operation.index)
-    if not (usual >= limits.rank_min and rank < limits.rank_ratio * usual):
+    usual = float(min(signal.rows - 1, signal.units)) if drawn is None else _at(drawn.rank, operation.index)
+    slack = 1.0 if drawn is None else _SLACK
+    if not (usual >= limits.rank_min and rank < usual and rank < limits.rank_ratio * slack * usual):
         return False
     source = before(trace, operation)
     if source is None or source.kind in ("product", "attention"):

@@ -48,7 +48,7 @@ class Redrawn:
         dtype = torch.complex128 if like.is_complex() else torch.float64
         return torch.randn(like.shape, generator=self.generator, dtype=dtype).to(like.device, like.dtype)
 
-    def _moved(self, name: str) -> Tensor:
+    def moved(self, name: str) -> Tensor:
         """The parameter with its sleeping slices redrawn, whatever its law says."""
         start = self.replica.start_of(name)
         is_scale = start.dim() > 1 and start.numel() == start.shape[0]  # of each unit, as in a depthwise 1 x 1
@@ -79,9 +79,9 @@ class Redrawn:
         """
         if len(names) < _SEVERAL:
             return all(self.change_by(name) <= self.same for name in names)
-        change = self.change({name: self._moved(name) for name in names}, (0,))
+        change = self.change({name: self.moved(name) for name in names}, (0,))
         if change == 0.0:  # no rounding either: unused, or a choice between experts that came out as before
-            change = self.change({name: self._moved(name) for name in names}, (0,))
+            change = self.change({name: self.moved(name) for name in names}, (0,))
         if change <= self.same:
             self.changes.update({self.key_of(name): change for name in names})
             return True
@@ -94,7 +94,7 @@ class Redrawn:
         """How far the output moves, relatively, when the sleeping slices of this parameter alone are redrawn."""
         key = self.key_of(name)
         if key not in self.changes:
-            self.changes[key] = self.change({name: self._moved(name)})
+            self.changes[key] = self.change({name: self.moved(name)})
         return self.changes[key]
 
     def key_of(self, name: str) -> tuple[object, ...]:

@@ -201,7 +201,7 @@ def _unused(replica: Replica, trace: Trace, seed: int) -> WakeFact | None:
     if len(used) < len(missing):  # what is not read on this batch may be on another one
         return None
     redrawn = Redrawn(replica, laws(trace), seed, _SAME_AS_IS)
-    if not redrawn.change_nothing(used):
+    if redrawn.change({name: redrawn.moved(name) for name in used}, (0,)) > redrawn.same:
         return None
     described = (
         ParameterWake(parameter=name, first=(), has_gradient=False, cause="unused", effect=False, control=False)
