@@ -161,9 +161,8 @@ _SILENT = frozenset(
 def spec_of(function: Any) -> Spec:
     """Describe ``function`` as a `torch.overrides` mode receives it."""
     spec, is_opened = _told(function)
-    return (
-        replace(spec, opened=opened(function)) if is_opened else spec
-    )  # opened anew: somebody may patch what it calls
+    # Opened anew for every pass: somebody may patch what it calls.
+    return replace(spec, opened=opened(function)) if is_opened else spec
 
 
 @functools.lru_cache(maxsize=2048)
