@@ -7,7 +7,7 @@ factors, the matched control.
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,27 +17,22 @@ import torch
 from torch import Tensor, nn
 
 from stepzero.core.errors import StepzeroError
+from stepzero.probe import rounding
 from stepzero.probe.build import parts
 from stepzero.probe.capture import eager, set_modes
 from stepzero.probe.double import Double, Leaky, Undropped, widened
 from stepzero.probe.loss import loss_of, main_output
 from stepzero.probe.restore import preserved_randomness, preserved_state, seed_everything, without_collection
+from stepzero.probe.rounding import Sizes
 from stepzero.probe.subject import Subject, copied_batch, unwrapped
 from stepzero.probe.uses import flat_tensors
 
 Gradients = dict[str, Tensor | None]
-Sizes = dict[str, Tensor | None]
-"""For each trainable parameter one number a slice: 0 no gradient, negative rounding alone; None without a path."""
 _LEAST = torch.finfo(torch.float64).tiny
 """Stands for a gradient that is known to be rounding alone where rounding happened to leave nothing."""
 _HELD = (1 << 22) - 3
 """Random numbers that are drawn and kept for the next pass: to draw more takes longer than most models. Larger outputs
 see them again and again; the count is prime, so that they never come back at the same unit or sample."""
-_OF_NOISE = 8.0
-"""A gradient is zero when it is no more than so many times what another rounding changes in it."""
-_FAINT, FAINT_AS_IS = 1e-9, 1e-4
-"""Of the largest gradient: rounding leaves 1e-16 of each term, in any number of terms that can be run; 6e-8 of it in
-float32, and terms that cancel may be a thousand times as large as what does not."""
 
 
 class ReplicaError(StepzeroError):
@@ -120,7 +115,7 @@ class Replica:
         with self._running():
             _, scalar = self._scalar(0, None)
             found = self._differentiated(scalar, names=[name for name in self.trainable if name in names])
-        return {name: _slice_norms(each) for name, each in found.items() if each is not None}
+        return {name: rounding.slice_norms(each) for name, each in found.items() if each is not None}
 
     def look(
         self,
@@ -146,17 +141,17 @@ class Replica:
         with self._running():
             output, scalar = self._scalar(batch, None)
             first = self._differentiated(scalar, retain_graph=True, names=asked)
-            found = {name: None if each is None else _slice_norms(each) for name, each in first.items()}
+            found = {name: None if each is None else rounding.slice_norms(each) for name, each in first.items()}
             seen = main_output(output).detach()
             found |= {name: -each.clamp_min(_LEAST) for name in cancelled if (each := found.get(name)) is not None}
-            largest = max(loudest, max(1, seen.numel()) ** -0.5, _largest(found))
-            limit = largest * (FAINT_AS_IS if self._as_is else _FAINT)
+            largest = max(loudest, max(1, seen.numel()) ** -0.5, rounding.largest(found))
+            limit = largest * (rounding.FAINT_AS_IS if self._as_is else rounding.FAINT)
             floors: dict[str, float] = {}
-            untold = _faint(found, limit, asked if doubted is None else doubted)
+            untold = rounding.faint(found, limit, asked if doubted is None else doubted)
             if untold and not waits(found):
                 third = self._differentiated(scalar / 3, names=untold)
-                floors = {name: _floor(first[name], third[name]) for name in untold}
-                found |= {name: _told_apart(found[name], floors[name]) for name in untold}
+                floors = {name: rounding.floor(first[name], third[name]) for name in untold}
+                found |= {name: rounding.told_apart(found[name], floors[name]) for name in untold}
                 untold = []
         return Look(found, first, seen, largest, limit, floors, frozenset(untold))
 
@@ -322,39 +317,6 @@ class Replica:
             except Exception as error:
                 why = " ".join(f"{type(error).__name__}: {error}".split())
                 raise ReplicaError(f"the copy does not run in float64 ({why[:200]})") from error
-
-
-def _slice_norms(gradient: Tensor) -> Tensor:
-    """[slices along axis 0]; largest magnitudes, which unlike squares do not underflow."""
-    flat = gradient.detach()
-    if flat.dim() > 1 and flat.numel() and not flat.is_complex():
-        rows = flat.flatten(1)
-        flat = torch.maximum(rows.amax(1), -rows.amin(1))  # no copy of the whole
-    elif flat.dim() > 1 and flat.numel():
-        flat = flat.abs().flatten(1).amax(1)
-    return flat.abs().reshape(-1).to("cpu", torch.float64)
-
-
-def _largest(sizes: Sizes) -> float:
-    return max((float(each.max()) for each in sizes.values() if each is not None and each.numel()), default=0.0)
-
-
-def _faint(sizes: Sizes, limit: float, asked: Iterable[str]) -> list[str]:
-    """Parameters ``asked`` for with a gradient that is not zero and small enough to be what rounding left of others."""
-    found = ((name, each) for name in asked if (each := sizes.get(name)) is not None)
-    return [name for name, each in found if bool(((each > 0) & (each < limit)).any())]
-
-
-def _floor(one: Tensor | None, third: Tensor | None) -> float:
-    """How large what rounding leaves of a gradient can be: several times what another rounding changes in it."""
-    if one is None or third is None or not one.numel():
-        return 0.0
-    return _OF_NOISE * float(_slice_norms(one - 3 * third).max())
-
-
-def _told_apart(norms: Tensor | None, floor: float) -> Tensor | None:
-    """Sizes, negative where they are no more than rounding."""
-    return None if norms is None else torch.where((norms > 0) & (norms <= floor), -norms, norms)
 
 
 def _has_own_loss(output: Any) -> bool:

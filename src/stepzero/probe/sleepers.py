@@ -13,7 +13,8 @@ from torch import Tensor
 from stepzero.measure.control import Law
 from stepzero.probe import steps, waking
 from stepzero.probe.redrawn import GAIN, Redrawn, at_slices, distance
-from stepzero.probe.replica import Gradients, Look, Replica, Sizes
+from stepzero.probe.replica import Gradients, Look, Replica
+from stepzero.probe.rounding import Sizes
 
 MIN_STEPS = 3
 _SETTLED = 2

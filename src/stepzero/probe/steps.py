@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from stepzero.probe.replica import Gradients, Replica, Sizes
+from stepzero.probe.replica import Gradients, Replica
+from stepzero.probe.rounding import Sizes
 
 SIZE = 1e-2
 """Of a parameter's scale, root mean square."""

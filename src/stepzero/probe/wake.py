@@ -25,7 +25,8 @@ from stepzero.measure.uses import added, readings
 from stepzero.probe.optimizer import optimizer_of
 from stepzero.probe.products import dead_products
 from stepzero.probe.redrawn import Redrawn
-from stepzero.probe.replica import FAINT_AS_IS, Replica, ReplicaError
+from stepzero.probe.replica import Replica, ReplicaError
+from stepzero.probe.rounding import FAINT_AS_IS
 from stepzero.probe.sleepers import MIN_STEPS, Sleepers
 from stepzero.probe.subject import Subject
 from stepzero.probe.touch import touched

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from stepzero.probe import steps
-from stepzero.probe.replica import Look, Replica, Sizes
+from stepzero.probe.replica import Look, Replica
+from stepzero.probe.rounding import Sizes
 
 _GROWN = 10.0
 """Times by which one small step does not change the gradient of what is awake."""
