@@ -38,6 +38,15 @@ def test_a_stand_in_is_told_in_the_report():
     assert "stand-in" not in run("check", "app.mlp:build").stdout
 
 
+def test_a_reference_is_read_before_the_target_is_built(api, folder):
+    torch.save({"state_dict": {"0.weight": torch.ones(2, 4)}}, folder / "loaded.pt")
+    assert run("check", "app.mlp:build", "--reference", "loaded.pt").exit_code == 0
+    assert torch.equal(api.asked.reference["state_dict"]["0.weight"], torch.ones(2, 4))
+    assert failure(run("check", "app.mlp:build", "--reference", "loadd.pt")).startswith(
+        "stepzero: --reference: no file loadd.pt; did you mean 'loaded.pt'?"
+    )
+
+
 def test_without_flags_the_defaults_of_the_check_hold(api):
     run("check", "app.mlp:build")
     assert (api.asked.select, api.asked.ignore, api.asked.batch, api.asked.loss) == (None, None, None, None)

@@ -27,6 +27,7 @@ FLAGS = {
     "seeds": None,
     "timeout": None,
     "deep": None,
+    "reference": None,
 }
 
 

@@ -33,6 +33,7 @@ class Asked:
     lr: float | None = None
     profiles: tuple[str, ...] = ()
     deep: bool = False
+    reference: Any = None
 
     @property
     def counted(self) -> tuple[Rule, ...]:
@@ -55,6 +56,7 @@ def asked_for(
     lr: float | None = None,
     profile: Any = None,
     deep: bool = False,
+    reference: Any = None,
 ) -> Asked:
     """Check every argument; `ConfigError` says which is wrong, and what comes nearest to an unknown code."""
     chosen = selection.chosen(select)
@@ -69,6 +71,7 @@ def asked_for(
         lr,
         _profiles(profile),
         deep,
+        reference,
     )
 
 

@@ -36,7 +36,7 @@ Progress = Callable[[str], None] | None
 
 _REPAIRED = 5
 """Root causes tried by redrawing them, the likeliest first."""
-_NOT_AGAIN = frozenset(["poison", "control", "replicas"])
+_NOT_AGAIN = frozenset(["poison", "control", "replicas", "reference"])
 """Probes whose records do not change when a copy is redrawn, or are taken anew in another way."""
 _ONE_FACTOR = frozenset(["SZ402"])
 """Where redrawing one of the tensors named is the cure, and redrawing all would hide which."""
@@ -71,6 +71,7 @@ def check(
     per_module_ignores: Mapping[str, Any] | None = None,
     baseline: Baseline | str | Path | None = None,
     seeds: int = 1,
+    reference: Mapping[str, Any] | None = None,
 ) -> Report:
     """Check a model on one batch before the first optimizer step.
 
@@ -99,6 +100,8 @@ def check(
         per_module_ignores: as ``ignore``, by a pattern over the paths of modules and parameters: ``{"encoder.*":
             "SZ302"}``, or ``{"encoder.*": {"codes": ["SZ302"], "reason": "..."}}``.
         baseline: findings that were there before, or the file that holds them; they do not count.
+        reference: the state that was loaded into the model (names to tensors, or a checkpoint that holds one): what
+            of it the model no longer holds is reported (SZ110).
         seeds: how many seeds of the factory to try, from ``seed`` on; what they disagree on becomes a note.
 
     Returns:
@@ -111,7 +114,16 @@ def check(
         Exception: whatever the user's own code raised, with a note naming the layer it died in.
     """
     asked = asked_for(
-        select, ignore, per_module_ignores, baseline, limits, optimizer=optimizer, lr=lr, profile=profile, deep=deep
+        select,
+        ignore,
+        per_module_ignores,
+        baseline,
+        limits,
+        optimizer=optimizer,
+        lr=lr,
+        profile=profile,
+        deep=deep,
+        reference=reference,
     )
     tried = _seeds(model, seed, seeds)
     say = progress or (lambda _: None)
@@ -140,6 +152,7 @@ def _seeds(model: Any, first: Any, count: Any) -> tuple[int, ...]:
 
 def examine(subject: Subject, asked: Asked, say: Callable[[str], None]) -> tuple[Trace, Report]:
     """Observe, judge and settle one subject; the report is of its one start."""
+    subject.reference = asked.reference
     subject.made_by, subject.optimizer = asked.optimizer, made_for(asked.optimizer, subject.model)
     is_built = subject.factory is not None and subject.optimizer is asked.optimizer
     told = optimizer_fact(subject.optimizer, asked.lr, subject.model, is_built=is_built)
@@ -234,7 +247,7 @@ def _vanished(
     codes = {finding.code for finding in judged.findings}
     chosen = tuple(rule for rule in chosen if rule.code in codes)
     needs = {need for rule in chosen for need in rule.needs}
-    unasked = {rule.code for rule in chosen if further.DEEP.union(["replicas"]).intersection(rule.needs)}
+    unasked = {rule.code for rule in chosen if further.DEEP.union(["replicas", "reference"]).intersection(rule.needs)}
     for candidate in candidates(observed, judged.findings)[:_REPAIRED]:
         if any(candidate.id in each for each in gone.values()):
             continue

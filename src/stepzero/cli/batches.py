@@ -103,30 +103,35 @@ def _check_size(args: list[Any], told: str) -> None:
         raise BatchError(f"--batch {told}: {count:,} elements, at most {LARGEST:,} are made")
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path, flag: str = "--batch") -> Any:
     """Read tensors from a file, never code: safetensors, or torch's format with ``weights_only=True``."""
     if not path.is_file():
         folder = path.parent
         known = [file.name for file in folder.iterdir() if file.suffix in FILES] if folder.is_dir() else []
-        raise BatchError(f"--batch: no file {path}{did_you_mean(path.name, known)}")
-    batch = _safetensors(path) if path.suffix == ".safetensors" else _pickle(path)
+        raise BatchError(f"{flag}: no file {path}{did_you_mean(path.name, known)}")
+    batch = _safetensors(path, flag) if path.suffix == ".safetensors" else _pickle(path, flag)
     if _is_empty(batch):
-        raise BatchError(f"--batch {path}: holds no tensor; expected a tensor, a tuple or a dict of tensors")
+        raise BatchError(f"{flag} {path}: holds no tensor; expected a tensor, a tuple or a dict of tensors")
     return batch
 
 
-def _safetensors(path: Path) -> Any:
+def read_state(path: Path) -> Any:
+    """What ``--reference`` names: a state dict, or a checkpoint around one; `BatchError` when it cannot be read."""
+    return _read(path, "--reference")
+
+
+def _safetensors(path: Path, flag: str) -> Any:
     try:
         from safetensors.torch import load_file  # noqa: PLC0415 - an optional package
     except ImportError:
-        raise BatchError(f"--batch {path}: needs the package safetensors: pip install safetensors") from None
+        raise BatchError(f"{flag} {path}: needs the package safetensors: pip install safetensors") from None
     try:
         return load_file(path)
     except Exception as error:  # noqa: BLE001 - its errors have no common base
-        raise BatchError(f"--batch {path}: not a safetensors file: {error}") from None
+        raise BatchError(f"{flag} {path}: not a safetensors file: {error}") from None
 
 
-def _pickle(path: Path) -> Any:
+def _pickle(path: Path, flag: str) -> Any:
     import torch  # noqa: PLC0415 - only a check needs torch
 
     try:
@@ -134,7 +139,7 @@ def _pickle(path: Path) -> Any:
     except Exception as error:  # noqa: BLE001 - unpickling fails in many ways
         reason = shortened(str(error).splitlines()[0], 120) if str(error) else type(error).__name__
         raise BatchError(
-            f"--batch {path}: not readable with weights_only=True ({reason}); save a tensor, a tuple or a dict of "
+            f"{flag} {path}: not readable with weights_only=True ({reason}); save a tensor, a tuple or a dict of "
             "tensors with torch.save"
         ) from None
 

@@ -35,6 +35,8 @@ _OPTIONS = (
     click.option("--seeds", type=click.IntRange(1), metavar="N", help="Try N seeds of the factory; tell the spread."),
     click.option("--timeout", type=click.FloatRange(0, min_open=True), metavar="S",
                  help="Stop after S seconds and report the check as incomplete."),
+    click.option("--reference", type=click.Path(path_type=Path), metavar="FILE",
+                 help="The state that the target loaded (.safetensors, .pt): report what it no longer holds."),
     click.option("--deep", is_flag=True, default=None, help="Also take the measurements that need more time."),
 )  # fmt: skip
 
@@ -62,6 +64,7 @@ class Request:
     timeout: float | None = None
     deep: bool = False
     fail_on: str = "error"
+    reference: Path | None = None
     config: str = ""
     """Which configuration file was used, and which of its keys, in words; '' for none."""
 
@@ -88,6 +91,7 @@ def understood(target: str, *, fail_on: str | None = None, config: Path | None, 
         _first(flags["timeout"], table.timeout, None),
         bool(_first(flags["deep"], table.deep)),
         _first(fail_on, table.fail_on, "error"),
+        flags["reference"],
         _told(file, table),
     )
 
@@ -103,12 +107,15 @@ def checked(request: Request, progress: output.Progress, baseline: "Baseline | N
     """Resolve the target and check it; a failure of the user's code is a `TargetError` with its cause."""
     progress("importing torch")
     import stepzero.api  # noqa: PLC0415 - imports torch
-    from stepzero.cli import target  # noqa: PLC0415 - --help does not need it
+    from stepzero.cli import batches, target  # noqa: PLC0415 - --help does not need it
 
     with failures.told(request.target, "checked"):
         progress(f"importing {request.target}")
+        reference = batches.read_state(request.reference) if request.reference is not None else None
         found = target.resolve(request.target, batch=request.batch, loss=request.loss, seed=request.seed)
-        report = stepzero.api.check(found.subject, **_asked(found, request), baseline=baseline, progress=progress)
+        report = stepzero.api.check(
+            found.subject, **_asked(found, request), reference=reference, baseline=baseline, progress=progress
+        )
     told = (f"configuration: {request.config}",) if request.config else ()
     return replace(report, conditions=(*found.notes, *report.conditions, *told))
 

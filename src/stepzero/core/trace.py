@@ -16,6 +16,7 @@ from stepzero.core.isolation import NO_ISOLATION, IsolationFact
 from stepzero.core.landscape import NO_KERNEL, NO_SHARPNESS, NO_STEP, KernelFact, SharpnessFact, StepFact
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
 from stepzero.core.provenance import NO_POISON, NOT_WATCHED, LostWrite, PoisonFact, WriteRecord
+from stepzero.core.reference import NO_REFERENCE, ReferenceFact
 from stepzero.core.replicas import NO_REPLICAS, ReplicasFact
 from stepzero.core.spread import SeedsFact
 from stepzero.core.suppression import Comment, SuppressionFact
@@ -309,6 +310,7 @@ class Trace:
     kernel: KernelFact = NO_KERNEL
     widths: WidthFact = NO_WIDTHS
     replicas: ReplicasFact = NO_REPLICAS
+    reference: ReferenceFact = NO_REFERENCE
     optimizer: OptimizerFact = UNTOLD
     profiles: tuple[str, ...] = ()
     """What the user says the model is for: see `PROFILES`."""

@@ -6,7 +6,18 @@ from stepzero.core.outcome import Coverage, NotChecked
 from stepzero.core.rule import Rule
 from stepzero.core.trace import UNREADABLE, UNREGISTERED, Trace
 
-_PROBES = ("symmetry", "wake", "control", "first_step", "isolate", "sharpness", "kernel", "widths", "replicas")
+_PROBES = (
+    "symmetry",
+    "wake",
+    "control",
+    "first_step",
+    "isolate",
+    "sharpness",
+    "kernel",
+    "widths",
+    "replicas",
+    "reference",
+)
 """Fields of the Trace that a probe fills."""
 _DEEP = frozenset(["isolate", "sharpness", "kernel", "widths"])
 CRASHED = "crashed: "

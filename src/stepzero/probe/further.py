@@ -15,6 +15,7 @@ from stepzero.core.isolation import IsolationFact
 from stepzero.core.landscape import KernelFact, SharpnessFact, StepFact
 from stepzero.core.optimizer import UNTOLD, OptimizerFact
 from stepzero.core.provenance import PoisonFact
+from stepzero.core.reference import ReferenceFact
 from stepzero.core.replicas import ReplicasFact
 from stepzero.core.symmetry import SymmetryFact
 from stepzero.core.trace import Trace
@@ -27,6 +28,7 @@ from stepzero.probe.first_step import first_step
 from stepzero.probe.isolate import isolate
 from stepzero.probe.kernel import kernel
 from stepzero.probe.poison import poison
+from stepzero.probe.reference import compared
 from stepzero.probe.replicas import replicas
 from stepzero.probe.sharpness import sharpness
 from stepzero.probe.subject import Subject
@@ -89,6 +91,14 @@ PROBES: dict[str, Probe] = {
         ReplicasFact,
         applies=lambda subject: subject.is_replicated,
         needs_gradient=False,
+    ),
+    "reference": Probe(
+        "comparing with what was loaded",
+        lambda subject, _: compared(subject),
+        ReferenceFact,
+        applies=lambda subject: subject.reference is not None,
+        needs_gradient=False,
+        can_fail=False,
     ),
     "control": Probe("drawing the model by law", comparison, ControlFact, oddities.of_oddity),
 }

@@ -52,6 +52,8 @@ class Subject:
     """Parameters that the wrapper was told to leave alone."""
     made_by: Any = None
     """What the optimizer was told by: an instance, a class, a name or a function of the model."""
+    reference: Any = None
+    """State that was loaded into the model: names to tensors, or a checkpoint that holds one."""
     optimizer: Any = None
     """The user's, over the parameters of ``model``; its steps are only ever taken on a copy."""
 

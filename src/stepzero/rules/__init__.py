@@ -18,6 +18,7 @@ HOMES = {
     "SZ107": "memory.low_precision_draw",
     "SZ108": "memory.write_without_effect",
     "SZ109": "memory.special_init_overwritten",
+    "SZ110": "memory.loaded_value_replaced",
     "SZ201": "symmetry.twin_units",
     "SZ202": "symmetry.lumped_units",
     "SZ203": "symmetry.equal_rows",
