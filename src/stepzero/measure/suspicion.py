@@ -13,6 +13,7 @@ from stepzero.core.trace import Operation, ParameterUse, Signal, Trace
 from stepzero.core.vector import Vector
 from stepzero.measure.cancelled import cancelled
 from stepzero.measure.redundancy import directions, equal_groups
+from stepzero.measure.signal import PROJECTIONS
 from stepzero.measure.uses import WEIGHTS, weight_use
 
 _ALIKE = 1e-4
@@ -76,51 +77,81 @@ def _look_alikes(operations: list[Operation]) -> list[int]:
     each is an output of its own. (Classes absent from a batch get one gradient under a zero head, and only there.)
     All operations are sorted together, because a sort of few numbers costs as much as one of many.
     """
-    found = list[int]()
-    equal, multiple = dict[int, list[tuple[int, Tensor]]](), dict[int, list[tuple[int, Tensor]]]()
+    found, seen = list[int](), dict[int, Signal]()
     for place, operation in enumerate(operations):
         signal = operation.forward
-        if signal is None or signal.nonfinite or signal.units < _PAIR or not signal.projections:
+        if signal is None or not _has_prints(signal, signal.units) or signal.units < _PAIR:
             continue
+        seen[place] = signal
         is_zero_U = tensor_of(signal.unit_square) == 0
         if int(is_zero_U.sum()) >= _PAIR and not (bool(is_zero_U.all()) and _are_told_apart(operation)):
             found.append(place)
-        responses_UK = _evened(signal)
-        is_live_U = (responses_UK != 0).any(1)
-        responses_UK = responses_UK[is_live_U]
-        equal.setdefault(responses_UK.shape[1], []).append((place, responses_UK))
-        both_UK = torch.cat([directions(responses_UK), *_gradients(operation.backward, is_live_U)], 1)
-        multiple.setdefault(both_UK.shape[1], []).append((place, both_UK))
-    for pool in (*equal.values(), *multiple.values()):
-        lengths = torch.tensor([len(prints_UK) for _, prints_UK in pool])
-        groups = equal_groups(torch.cat([prints_UK for _, prints_UK in pool]), _CLOSE, lengths)
+    evened = dict(zip(seen, _evened(list(seen.values())), strict=True))
+    live = {place: (responses_UK != 0).any(1) for place, responses_UK in evened.items()}
+    responses = {place: responses_UK[live[place]] for place, responses_UK in evened.items()}
+    arriving = {
+        place: signal
+        for place in seen
+        if (signal := operations[place].backward) is not None and _has_prints(signal, seen[place].units)
+    }
+    gradients = dict(zip(arriving, _evened(list(arriving.values())), strict=True))
+    heard = {place: gradients_UK[live[place]] for place, gradients_UK in gradients.items()}
+    unheard = {place: each for place, each in responses.items() if place not in heard}
+    pools = [
+        (responses, _joined(responses)),
+        ({place: responses[place] for place in heard}, _told_by_both(responses, heard)),
+        (unheard, _directed(_joined(unheard))),
+    ]
+    for pool, prints_UK in pools:
+        places, lengths = list(pool), torch.tensor([len(each) for each in pool.values()])
         ends = lengths.cumsum(0).tolist()
-        found += [pool[bisect.bisect_right(ends, group[0])][0] for group in groups]
+        found += [places[bisect.bisect_right(ends, group[0])] for group in equal_groups(prints_UK, _CLOSE, lengths)]
     return sorted(set(found))
 
 
-def _gradients(signal: Signal | None, is_live_U: Tensor) -> list[Tensor]:
-    """Directions [U, K + 1] of the gradients that arrive at the units, zero where none does; [] when not measured."""
-    if signal is None or signal.nonfinite or not signal.projections or signal.units != len(is_live_U):
-        return []
-    found_UK = _evened(signal)[is_live_U]
-    arrives_U = (found_UK != 0).any(1)
-    found_UK[arrives_U] = directions(found_UK[arrives_U])
-    return [found_UK]
+def _has_prints(signal: Signal, units: int) -> bool:
+    """Whether fingerprints of so many units were taken, all of them finite."""
+    return not signal.nonfinite and bool(signal.projections) and signal.units == units
 
 
-def _evened(signal: Signal) -> Tensor:
+def _joined(pool: dict[int, Tensor]) -> Tensor:
+    """[all units, K + 1], operation after operation."""
+    return torch.cat(list(pool.values())) if pool else torch.zeros(0, PROJECTIONS + 1, dtype=torch.float64)
+
+
+def _told_by_both(responses: dict[int, Tensor], heard: dict[int, Tensor]) -> Tensor:
+    """[all units, 2 (K + 1)] directions of the responses, and of the gradients that arrive; zero where none does."""
+    return torch.cat([_directed(_joined({place: responses[place] for place in heard})), _directed(_joined(heard))], 1)
+
+
+def _directed(prints_UK: Tensor) -> Tensor:
+    """The direction of each row; rows of zeros stay."""
+    found_UK, is_there_U = prints_UK.clone(), (prints_UK != 0).any(1)
+    found_UK[is_there_U] = directions(prints_UK[is_there_U])
+    return found_UK
+
+
+def _evened(signals: list[Signal]) -> list[Tensor]:
     """[U, K + 1] mean and fingerprints of each unit, by principal axes, each divided by its size over all units.
 
     A linear map of all responses keeps what is equal and what is a multiple. This one makes the directions in which
     units differ as large as those that they share: pooled features of one batch hardly differ, and 1,000 classes that
-    read them look alike by chance.
+    read them look alike by chance. Signals of as many units are worked out together.
     """
-    prints_UK = torch.cat([tensor_of(signal.unit_mean), tensor_of(signal.fingerprint)]).view(-1, signal.units).T
-    sizes, axes = torch.linalg.eigh(prints_UK.T @ prints_UK)
-    sizes = sizes.clamp_min(0).sqrt()
-    largest = float(sizes[-1])
-    return prints_UK @ axes / sizes.clamp_min(_FLOOR * largest) if largest > 0.0 else prints_UK
+    alike: dict[int, list[int]] = {}
+    for place, signal in enumerate(signals):
+        alike.setdefault(signal.units, []).append(place)
+    found: dict[int, Tensor] = {}
+    for units, places in alike.items():
+        data = b"".join(signals[place].unit_mean.data + signals[place].fingerprint.data for place in places)
+        prints_NUK = torch.frombuffer(bytearray(data), dtype=torch.float64).view(len(places), -1, units).mT
+        sizes_NK, axes = torch.linalg.eigh(prints_NUK.mT @ prints_NUK)
+        sizes_NK = sizes_NK.clamp_min(0).sqrt()
+        largest_N = sizes_NK[:, -1:]
+        floors_NK = torch.where(largest_N > 0, torch.maximum(sizes_NK, _FLOOR * largest_N), 1.0)
+        axes = torch.where(largest_N[..., None] > 0, axes, torch.eye(axes.shape[-1], dtype=axes.dtype))
+        found |= zip(places, prints_NUK @ axes / floors_NK[:, None], strict=True)
+    return [found[place] for place in range(len(signals))]
 
 
 def _are_told_apart(operation: Operation) -> bool:
