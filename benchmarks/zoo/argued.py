@@ -27,6 +27,13 @@ SCALED_TOKENS = "tokens are multiplied by sqrt(width) = 32 and positions, of the
 SELF_PREDICTION = "tokens times sqrt(width) fill the stream, and the head is tied to them: it predicts what it reads"
 ALL_GROUPS = "grouped 3 x 3 convolutions drawn by He's fan out over all channels, as torch counts it: 1 / sqrt(8)"
 TRANSPOSED = "torch's default reads the fan of a transposed convolution from axis 1, here 8 times what one output sums"
+SPLIT = "grouped convolutions of the split attention drawn by He's fan out over all groups: 4 times too many"
+AT_THE_BOUND = (
+    "a truncated normal whose uniform number came out as its end: one in 2^24 lies at the bound, 100 deviations out "
+    "(pytorch/pytorch#155588)"
+)
+BOUND, NARROW = 2.0, 0.1
+"""The bound that timm draws within, and the deviation of a tensor that nothing else takes there."""
 INDEXER = "only the indices that the indexer picks are used: it learns from a loss of its own, which the class lacks"
 
 BY_MODEL: dict[str, Arguments] = {
@@ -37,6 +44,7 @@ BY_MODEL: dict[str, Arguments] = {
     "lowformer_b1": {"SZ313": TRANSPOSED},
     "jamba": {"SZ318": SHORT_MEMORY},
     "visformer_tiny": {"SZ313": ALL_GROUPS},
+    "resnest50d_1s4x24d": {"SZ313": SPLIT},
     "sew": {"SZ108": LOST_DRAW},
     "wav2vec2": {"SZ108": LOST_DRAW},
     "AutoencoderTiny": {"SZ406": BYTES},
@@ -52,10 +60,18 @@ BY_MODEL: dict[str, Arguments] = {
 
 
 def by_config(model: nn.Module) -> Arguments:
-    """What the numbers in the configuration of ``model`` say, if it has one."""
+    """What the numbers in the configuration of ``model`` say, if it has one, and those in its weights."""
     config = getattr(model, "config", None)
     is_faint = hasattr(config, "to_dict") and _is_faint(config.to_dict())
-    return dict.fromkeys(FAINT_CODES, FAINT) if is_faint else {}
+    found = dict.fromkeys(FAINT_CODES, FAINT) if is_faint else {}
+    return {**found, "SZ103": AT_THE_BOUND} if any(map(_has_one_at_the_bound, model.parameters())) else found
+
+
+def _has_one_at_the_bound(weight: nn.Parameter) -> bool:
+    """Whether some number is the bound to the last bit, and the others are far from it."""
+    if weight.dim() < 2 or not weight.is_floating_point() or weight.is_meta or weight.numel() < 2:
+        return False
+    return float(weight.detach().abs().max()) == BOUND and float(weight.detach().float().std()) < NARROW
 
 
 def _is_faint(values: dict[str, Any]) -> bool:

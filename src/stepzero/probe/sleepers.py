@@ -21,6 +21,8 @@ _SETTLED = 2
 """Steps after which what two zeros in a row had silenced is awake."""
 _FEW = 32
 """One of so many slices is small by chance, and as many times smaller than the largest."""
+_SHARE = 2
+"""One of so many units: a stream at the start has lost a few of a hundred in front and up to a quarter behind."""
 _TAMER = (1.0, 0.3, 0.1)
 """Where laws make a network overflow, matrices are drawn so much smaller."""
 
@@ -80,6 +82,12 @@ class Sleepers(Redrawn):
         """Step at which the last slice woke."""
         return max((step for first in self.first.values() for step in first if step is not None), default=0)
 
+    @property
+    def latest_of_others(self) -> int:
+        """The same, of parameters without units that are off: those come on at any step, by chance."""
+        waking = (first for name, first in self.first.items() if name not in self.off)
+        return max((step for first in waking for step in first if step is not None), default=0)
+
     def stepped(self) -> int | None:
         """Virtual steps, and back to the start; how many were taken, None where a gradient is not finite."""
         # Where all gradients may be rounding, it is told before anything moves along them.
@@ -135,8 +143,9 @@ class Sleepers(Redrawn):
             for name, which in partly.items()
             if (now := leaking.get(name)) is not None and bool((now[which] != 0).all())
         }
-        # A unit without weights, or whose norm multiplies by zero, is not off, but at the kink: no leak tells of it.
-        weights = {name for name, which in woken.items() if self._are_filled(name, which)}
+        # A unit without weights, or whose norm multiplies by zero, is not off, but at the kink: no leak tells of it,
+        # but where others of the norm are awake: those that the stream behind a zero gain holds off.
+        weights = {name for name, which in woken.items() if self._are_filled(name, which) or self._are_few(name, which)}
         modules = {name.rpartition(".")[0] for name in weights}
         return frozenset(known.union(name for name in woken if name in weights or name.rpartition(".")[0] in modules))
 
@@ -149,6 +158,10 @@ class Sleepers(Redrawn):
         start = self.replica.start_of(name)
         is_factor = start.dim() > 1 or (start.dim() == 1 and self.laws.get(name) == GAIN)
         return is_factor and bool(start[which.to(start.device)].reshape(int(which.sum()), -1).any(1).all())
+
+    def _are_few(self, name: str, which: Tensor) -> bool:
+        """Whether these are no more than half of the gains of a norm."""
+        return self.laws.get(name) == GAIN and _SHARE * int(which.sum()) <= len(which)
 
     def is_read(self, name: str) -> bool:
         """Whether it is a table of which some rows get a gradient: the others are those that no batch asks for."""

@@ -159,12 +159,13 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
             return unused
         sleepers = _sleepers(replica, subject, trace, MIN_STEPS, _SAME_AS_IS, _doubted(trace))
         taken = sleepers.stepped()
-        if taken is None or sleepers.latest > _GLANCED or sleepers.is_every_one_asleep():
+        if taken is None or sleepers.latest_of_others > _GLANCED or sleepers.is_every_one_asleep():
             return None
         _note_cancelled_sums(sleepers, trace)
         silent = [name for name in sleepers.stuck if sleepers.is_silent(name) and name not in sleepers.cancelled]
         known = sleepers.cancelled.union(silent, (name for name in sleepers.tables if sleepers.is_read(name)))
-        if any(sleepers.is_factor(name) and sleepers.zero_slices(name) for name in silent):
+        factors = [name for name in silent if name not in sleepers.off and sleepers.is_factor(name)]
+        if any(sleepers.zero_slices(name) for name in factors):
             return None
         if not sleepers.change_nothing(sleepers.missing):
             return None
