@@ -12,7 +12,7 @@ from stepzero.probe.sleepers import Sleepers
 from stepzero.probe.subject import subject_of
 from stepzero.probe.wake import wake
 from tests.probe.planting import X, square, stack
-from tests.probe.sleeping import TOKENS, Attends, Gated, Low, Rezero, Routed, only_biases, zeroed
+from tests.probe.sleeping import TOKENS, Attends, Gated, Low, Rezero, Routed, by_name, only_biases, woken, zeroed
 
 
 class Packed(nn.Module):
@@ -147,3 +147,43 @@ def test_what_is_small_by_chance_is_not_exactly_zero():
     sleepers = Sleepers(Replica(subject, as_is=True), {}, 3, 0, frozenset(), 1e-5)
     sleepers.first["w"], sleepers.last["w"] = [None, *[0] * 63], torch.cat([torch.zeros(1), torch.ones(63)]).double()
     assert not sleepers.is_small_by_chance("w")
+
+
+class Stream(nn.Module):
+    """Two residual blocks that end in a norm of gain zero, in front of a rectifier: channels that are off stay off."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3, padding=1)
+        self.blocks = nn.ModuleList(
+            nn.Sequential(
+                nn.Conv2d(16, 16, 3, padding=1),
+                nn.GroupNorm(4, 16),
+                nn.ReLU(),
+                nn.Conv2d(16, 16, 1),
+                nn.GroupNorm(4, 16),
+            )
+            for _ in range(2)
+        )
+        self.head = nn.Linear(16, 4)
+        with torch.no_grad():
+            self.stem.bias[:2] = -100.0
+            for block in self.blocks:
+                block[4].weight.zero_()
+
+    def forward(self, x):
+        x = torch.relu(self.stem(x))
+        for block in self.blocks:
+            x = torch.relu(x + block(x))
+        return self.head(x.mean((2, 3)))
+
+
+def test_channels_that_are_off_behind_a_zero_gain_are_no_dead_product():
+    """Their zeros are at the kink of the rectifier; the other gains of the norm move, and wake what is behind them."""
+    images = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)
+    model = Stream()
+    fact = woken(model, images)
+    assert fact.ran
+    assert fact.products == ()
+    assert by_name(fact)["blocks.0.4.weight"].cause == "value"
