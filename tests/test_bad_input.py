@@ -194,11 +194,11 @@ def test_a_model_that_is_none(model: Any) -> None:
 
 @pytest.mark.parametrize("flag", ["select", "ignore"])
 def test_an_unknown_rule(flag: str) -> None:
-    asked = Refused(ConfigError, f"{flag}: no rule", "'SZ11'", "did you mean 'SZ1")
-    meets(outcome(nn.Linear(4, 4), bad_targets.X, **{flag: ["SZ11"]}), asked)
-    result = run("check", f"{FILE}:frozen", f"--{flag}", "SZ11")
+    asked = Refused(ConfigError, f"{flag}: no rule", "'SZ13'", "did you mean 'SZ1")
+    meets(outcome(nn.Linear(4, 4), bad_targets.X, **{flag: ["SZ13"]}), asked)
+    result = run("check", f"{FILE}:frozen", f"--{flag}", "SZ13")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "SZ11" in result.stderr.splitlines()[-1]
+    assert "SZ13" in result.stderr.splitlines()[-1]
 
 
 def test_an_interrupt_passes_and_leaves_the_model_as_it_was() -> None:
