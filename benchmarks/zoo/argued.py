@@ -27,7 +27,7 @@ SCALED_TOKENS = "tokens are multiplied by sqrt(width) = 32 and positions, of the
 SELF_PREDICTION = "tokens times sqrt(width) fill the stream, and the head is tied to them: it predicts what it reads"
 ALL_GROUPS = "grouped 3 x 3 convolutions drawn by He's fan out over all channels, as torch counts it: 1 / sqrt(8)"
 TRANSPOSED = "torch's default reads the fan of a transposed convolution from axis 1, here 8 times what one output sums"
-SPLIT = "grouped convolutions of the split attention drawn by He's fan out over all groups: 4 times too many"
+SPLIT = "grouped convolutions of the split attention drawn by He's fan out over all groups: a fourth of the deviation"
 AT_THE_BOUND = (
     "a truncated normal whose uniform number came out as its end: one in 2^24 lies at the bound, 100 deviations out "
     "(pytorch/pytorch#155588)"

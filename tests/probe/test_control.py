@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from stepzero.api import trace
+from stepzero.measure.oddities import odd_operations
 from stepzero.probe.capture import capture
 from stepzero.probe.control import DRAWS, control, remeasured
 from stepzero.probe.subject import subject_of
@@ -146,5 +147,8 @@ def test_where_the_first_pass_gave_a_reason_only_what_may_stand_out_is_drawn_for
     brief, whole = control(subject, observed, is_brief=True), control(subject, observed)
     assert len(brief.draws) == len(whole.draws) == DRAWS
     linear = next(each.index for each in observed.operations if each.module == "2")
+    others = {each.index for each in observed.weighted()} - odd_operations(observed)
+    assert others
+    assert all(brief.own_at("rank", each) is None for each in others), "only what is odd is looked at"
     assert brief.own_at("rank", linear) == pytest.approx(whole.own_at("rank", linear), abs=1e-9)
     assert brief.at("rank", linear).median == pytest.approx(whole.at("rank", linear).median, rel=1e-6)

@@ -53,3 +53,19 @@ def test_complex_numbers_and_ties():
 def test_the_state_is_found_inside_a_checkpoint():
     inner = {"weight": torch.ones(2, 3)}
     assert state_in({"model": inner, "step": 1}).keys() == inner.keys() == state_in(inner).keys()
+
+
+def test_the_models_own_memory_proves_nothing():
+    model = nn.Linear(3, 2)
+    found = fact(model, model.state_dict())
+    assert found.compared == 0
+    assert {why for _, why in found.skipped} == {
+        "the reference is the model's own memory: pass a copy of what was loaded"
+    }
+
+
+def test_eight_bits_are_compared():
+    model = nn.Linear(3, 2)
+    model.weight = nn.Parameter(torch.ones(2, 3).to(torch.float8_e4m3fn), requires_grad=False)
+    assert fact(model, {"weight": torch.full((2, 3), 1.01)}).replaced == ()  # which is 1 in eight bits
+    assert [each.num_other for each in fact(model, {"weight": torch.full((2, 3), 2.0)}).replaced] == [6]

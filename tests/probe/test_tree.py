@@ -62,3 +62,12 @@ def _same(mine: list[tuple[str, Any]], theirs: Iterator[tuple[str, nn.Module | T
     return [name for name, _ in mine] == [name for name, _ in pairs] and all(
         a is b or type(a) is type(b) for (_, a), (_, b) in zip(mine, pairs, strict=True)
     )
+
+
+def test_what_stands_is_listed_once_and_no_longer_than_it_stands():
+    model, other = nn.Sequential(nn.Linear(2, 2)), nn.Sequential(nn.Linear(2, 2), nn.ReLU())
+    with tree.standing(model):
+        model.append(nn.Linear(2, 2))  # nobody may; it shows that the model is not walked again
+        assert [path for path, _ in tree.places(model)] == ["", "0"]
+        assert [path for path, _ in tree.places(other)] == ["", "0", "1"]
+    assert [path for path, _ in tree.places(model)] == ["", "0", "1"]

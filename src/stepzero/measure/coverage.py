@@ -19,7 +19,8 @@ _PROBES = (
     "reference",
 )
 """Fields of the Trace that a probe fills."""
-_DEEP = frozenset(["isolate", "sharpness", "kernel", "widths"])
+_ASKED_FOR = frozenset(["isolate", "sharpness", "kernel", "widths", "reference"])
+"""Of these the ones that run only when somebody asks: for a deep check, or with a reference."""
 CRASHED = "crashed: "
 """How the reason of a probe begins that failed by itself: no verdict may rest on it."""
 
@@ -44,8 +45,8 @@ def coverage(
 
 
 def _has_looked(observed: Trace, rule: Rule) -> bool:
-    """Whether the rule had what it reads: a probe of deep checks alone that did not run leaves it nothing."""
-    return all(getattr(observed, need).ran for need in rule.needs if need in _DEEP)
+    """Whether the rule had what it reads: a probe that nobody asked for leaves it nothing."""
+    return all(getattr(observed, need).ran for need in rule.needs if need in _ASKED_FOR)
 
 
 def _failed_probes(observed: Trace) -> list[NotChecked]:

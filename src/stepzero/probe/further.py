@@ -98,7 +98,6 @@ PROBES: dict[str, Probe] = {
         ReferenceFact,
         applies=lambda subject: subject.reference is not None,
         needs_gradient=False,
-        can_fail=False,
     ),
     "control": Probe("drawing the model by law", comparison, ControlFact, oddities.of_oddity),
 }

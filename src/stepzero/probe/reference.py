@@ -15,6 +15,7 @@ from stepzero.core.errors import ConfigError
 from stepzero.core.reference import NO_REFERENCE, ReferenceFact, Replaced
 from stepzero.probe import tree
 from stepzero.probe.facts import state_of
+from stepzero.probe.restore import storage_pointer
 from stepzero.probe.subject import Subject
 
 _INSIDE = ("state_dict", "model", "model_state_dict", "module")
@@ -66,6 +67,8 @@ def _why_not(mine: Tensor, theirs: Tensor) -> str:
     """Words for what is no comparison of values."""
     if (state := state_of(mine)) != "ready" or mine.layout != torch.strided:
         return f"the model's is {state if state != 'ready' else 'sparse'}"
+    if storage_pointer(theirs) == storage_pointer(mine) != 0:
+        return "the reference is the model's own memory: pass a copy of what was loaded"
     if theirs.is_meta or theirs.is_quantized or theirs.layout != torch.strided:
         return "the reference's holds no plain numbers"
     if mine.is_floating_point() != theirs.is_floating_point() or mine.is_complex() != theirs.is_complex():
@@ -80,7 +83,10 @@ def _cut(mine: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
     if mine.dim() and mine.shape != theirs.shape:
         rows = min(len(mine), len(theirs))
         mine, theirs = mine[:rows], theirs[:rows]
-    return mine, theirs.to(mine.device, mine.dtype)
+    theirs = theirs.to(mine.device, mine.dtype)
+    if mine.is_floating_point() and mine.element_size() == 1:  # numbers of eight bits cannot be compared as they are
+        mine, theirs = mine.float(), theirs.float()
+    return mine, theirs
 
 
 def _replaced(pairs: Iterable[tuple[str, Tensor, Tensor]]) -> Iterable[Replaced]:

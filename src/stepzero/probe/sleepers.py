@@ -22,7 +22,7 @@ _SETTLED = 2
 _FEW = 32
 """One of so many slices is small by chance, and as many times smaller than the largest."""
 _SHARE = 2
-"""One of so many units: a stream at the start has lost a few of a hundred in front and up to a quarter behind."""
+"""Of a norm's gains at least one in so many is awake: what keeps the others asleep is not the norm."""
 _TAMER = (1.0, 0.3, 0.1)
 """Where laws make a network overflow, matrices are drawn so much smaller."""
 

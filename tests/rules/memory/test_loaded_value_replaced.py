@@ -36,6 +36,8 @@ def found(model, reference, batch=X):
 
 def test_silent_without_a_reference_and_where_it_is_held():
     assert ask("SZ110", loaded(), X) == []
+    assert "SZ110" not in stepzero.check(loaded(), X).coverage.rules_run
+    assert "SZ110" in stepzero.check(loaded(), X, reference=state()).coverage.rules_run
     assert found(loaded(), state()) == []
 
 
