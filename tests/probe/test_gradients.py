@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from stepzero.core.trace import GradientFact
-from stepzero.probe.gradients import gradient_fact, look_at_gradients
+from stepzero.probe.gradients import gradient_facts, look_at_gradients
 from stepzero.probe.transfer import Ledger
 from tests.probe.observing import seeded
 
@@ -16,7 +16,8 @@ def gradient(tensor: Tensor) -> GradientFact:
     ledger = Ledger()
     ticket = look_at_gradients(ledger, {"w": tensor})["w"]
     ledger.fetch()
-    return gradient_fact(ledger, ticket, tensor.numel(), is_sparse=tensor.layout != torch.strided)
+    arrived = {"w": (ticket, tensor.numel(), tensor.layout != torch.strided)}
+    return gradient_facts(ledger, arrived)["w"]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])

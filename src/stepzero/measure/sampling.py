@@ -86,6 +86,11 @@ def _spread(sizes: tuple[int, ...], budget: int) -> tuple[int, ...]:
 
 def rows_of(tensor: Tensor, plan: Plan) -> Tensor:
     """Copy the sample of ``tensor`` as a contiguous [R, U] matrix in its own real dtype; complex by magnitude."""
+    return sample_of(tensor, plan).view(plan.rows, plan.units)
+
+
+def sample_of(tensor: Tensor, plan: Plan) -> Tensor:
+    """The same numbers, contiguous and with one axis for each of the plan's: many samples take on rows together."""
     source = tensor.detach() if tensor.requires_grad else tensor
     if source.is_neg() or source.is_conj():
         source = source.resolve_neg().resolve_conj()
@@ -97,9 +102,7 @@ def rows_of(tensor: Tensor, plan: Plan) -> Tensor:
         counts = (*plan.counts[:-2], plan.gathered, plan.counts[-1])
         view = source.as_strided(counts, strides, source.storage_offset())
         copied = view.index_select(-2, _ends_included(plan.gathered, plan.counts[-2], source.device)).contiguous()
-    if copied.is_complex():
-        copied = copied.abs()
-    return copied.view(plan.rows, plan.units)
+    return copied.abs() if copied.is_complex() else copied
 
 
 @functools.lru_cache(maxsize=1024)

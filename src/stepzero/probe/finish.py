@@ -11,7 +11,6 @@ from torch import Tensor
 from stepzero.core.trace import (
     COMPLEX,
     Attribute,
-    GradientFact,
     InputFact,
     LossFact,
     ModuleFact,
@@ -22,7 +21,7 @@ from stepzero.core.trace import (
 from stepzero.measure.gain import gain_of
 from stepzero.measure.sampling import plan_of, rows_of, wide
 from stepzero.probe import facts, reach, roles, tokens, tree, units
-from stepzero.probe.gradients import gradient_fact
+from stepzero.probe.gradients import gradient_facts
 from stepzero.probe.nodes import Record
 from stepzero.probe.run import Run
 from stepzero.probe.subject import Subject
@@ -62,7 +61,7 @@ def trace(
     roles.assign(records, run.outputs, run.loss_index)
     tables = Tables(ledger)
     operations = tuple(_operation(record, ledger, tables, tickets.get(record.index)) for record in records)
-    parameters, buffers = _split(subject, static.finish(run.recorder.used, _gradients(run, ledger)))
+    parameters, buffers = _split(subject, static.finish(run.recorder.used, gradient_facts(ledger, run.gradients)))
     if reads_values:
         parameters = _with_repeated_rows(subject, parameters, operations, run.small)
         parameters = _with_options(subject, _with_equal_rows(subject, parameters, operations))
@@ -218,13 +217,6 @@ def _split(subject: Subject, tensors: list[TensorFact]) -> tuple[tuple[TensorFac
     parameters = (fact for fact in tensors if fact.kind == "parameter")
     placed = (replace(fact, source_line=lines[fact.name]) if fact.name in lines else fact for fact in parameters)
     return tuple(placed), tuple(fact for fact in tensors if fact.kind == "buffer")
-
-
-def _gradients(run: Run, ledger: Ledger) -> dict[str, GradientFact]:
-    return {
-        name: gradient_fact(ledger, ticket, numel, is_sparse=is_sparse)
-        for name, (ticket, numel, is_sparse) in run.gradients.items()
-    }
 
 
 def _modules(subject: Subject, calls: dict[str, int]) -> tuple[ModuleFact, ...]:

@@ -1,5 +1,6 @@
 """The gradients that reach the parameters: the norm of every slice along axis 0, and nothing else, is kept."""
 
+import functools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ class Arrivals:
             if norms.device.type == "cpu" and _has_doubtful(norms):
                 norms = _careful_norms(rows, norms)
             self._norms[name] = norms
-            return gradient.new_zeros(()).expand_as(gradient)
+            return _zero(gradient.device, gradient.dtype).expand(gradient.shape)
 
     def held(self, gradients: tuple[Tensor | None, ...]) -> dict[str, Tensor]:
         """By name those that were small enough to keep until the end."""
@@ -73,6 +74,11 @@ class Arrivals:
             name: (tickets[name], gradient.numel(), gradient.layout != torch.strided)
             for name, gradient in arrived.items()
         }
+
+
+@functools.lru_cache(maxsize=64)
+def _zero(device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.zeros((), device=device, dtype=dtype)
 
 
 def look_at_gradients(ledger: Ledger, gradients: dict[str, Tensor]) -> dict[str, int]:
@@ -139,14 +145,16 @@ def _largest(rows: Tensor) -> Tensor:
     return torch.maximum(rows.amax(1), -rows.amin(1))
 
 
-def gradient_fact(ledger: Ledger, ticket: int, numel: int, *, is_sparse: bool) -> GradientFact:
-    """The frozen fact from the fetched slice norms."""
-    norms = ledger.tensor(ticket)
-    norm = float(torch.linalg.vector_norm(norms))
-    return GradientFact(
-        rms=norm / math.sqrt(max(1, numel)),
-        norm=norm,
-        row_norm=ledger.vector(ticket),
-        nonfinite=not math.isfinite(norm),
-        is_sparse=is_sparse,
-    )
+def gradient_facts(ledger: Ledger, arrived: dict[str, Arrival]) -> dict[str, GradientFact]:
+    """The frozen facts from the fetched slice norms."""
+    norms = ledger.norms([ticket for ticket, _, _ in arrived.values()])
+    return {
+        name: GradientFact(
+            rms=norm / math.sqrt(max(1, numel)),
+            norm=norm,
+            row_norm=ledger.vector(ticket),
+            nonfinite=not math.isfinite(norm),
+            is_sparse=is_sparse,
+        )
+        for norm, (name, (ticket, numel, is_sparse)) in zip(norms, arrived.items(), strict=True)
+    }

@@ -22,6 +22,8 @@ from stepzero.probe.streams import kept_streams
 
 _INTEGER_OF_SIZE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _CONTAINERS = (dict, list, set)
+_FIXED = frozenset([bool, int, float, str, tuple, type(None)])
+"""What most attributes are: values that nobody can change from inside."""
 
 
 class Guard:
@@ -193,15 +195,19 @@ class Snapshot:
     def __init__(self, model: nn.Module, guard: Guard) -> None:
         self.guard = guard
         modules = [module for _, module in tree.modules(model)]
-        self._modules = [(module, dict(module.__dict__), _containers(module)) for module in modules]
+        self._modules = [(module, dict(module.__dict__)) for module in modules]
+        held = [value for _, members in self._modules for value in members.values() if type(value) not in _FIXED]
+        containers = [value for value in held if isinstance(value, _CONTAINERS)]
+        # Shallow copies; of an empty one, and most are, nothing needs to be kept.
+        self._containers = [(each, each.copy() if each else ()) for each in containers]
         self._parameters = [
             _Saved(name, parameter, _alias(parameter), parameter.requires_grad, parameter.grad, _version(parameter))
             for name, parameter in tree.once(tree.parameters(model))
         ]
         self._buffers = [_saved_buffer(buffer) for _, buffer in tree.once(tree.buffers(model))]
-        self._streams = kept_streams(modules)
+        self._streams = kept_streams(held)
         guard.protect([saved.parameter for saved in self._parameters])
-        guard.protect(value for module in modules for value in tree.loose_tensors(module))
+        guard.protect(value for value in held if isinstance(value, Tensor))
         for saved in self._parameters:
             # A backward() inside the user's forward would add to an existing .grad in place.
             if saved.grad is not None:
@@ -211,8 +217,10 @@ class Snapshot:
         """Put everything back; raise `IncompleteError` when a parameter was written behind the guard's back."""
         for put_back in self._streams:
             put_back()
-        for module, attributes, containers in self._modules:
-            _restore_attributes(module, attributes, containers)
+        for module, attributes in self._modules:
+            _restore_attributes(module, attributes)
+        for live, saved in self._containers:
+            _restore_items(live, saved)
         with torch.no_grad():
             lost = [saved.name for saved in self._parameters if self._restore_parameter(saved)]
             self.guard.restore()
@@ -242,29 +250,20 @@ class Snapshot:
         return _version(parameter) != saved.version and not is_rebound and not self.guard.is_saved(parameter)
 
 
-def _containers(module: nn.Module) -> list[tuple[Any, Any]]:
-    """Containers and shallow copies of them; of an empty one, and most are, nothing needs to be kept."""
-    return [
-        (value, value.copy() if value else ())
-        for value in module.__dict__.values()
-        if value is not None and type(value) is not bool and isinstance(value, _CONTAINERS)
-    ]
-
-
-def _restore_attributes(module: nn.Module, attributes: dict[str, Any], containers: list[tuple[Any, Any]]) -> None:
+def _restore_attributes(module: nn.Module, attributes: dict[str, Any]) -> None:
     now = module.__dict__
     now.update(attributes)
     if len(now) > len(attributes):
         for key in [key for key in now if key not in attributes]:
             del now[key]
-    for live, saved in containers:
-        if not live and not saved:
-            continue
-        if _same_items(live, saved):
-            continue
-        live.clear()
-        if saved:
-            live.extend(saved) if isinstance(live, list) else live.update(saved)
+
+
+def _restore_items(live: Any, saved: Any) -> None:
+    if (not live and not saved) or _same_items(live, saved):
+        return
+    live.clear()
+    if saved:
+        live.extend(saved) if isinstance(live, list) else live.update(saved)
 
 
 def _same_items(live: Any, saved: Any) -> bool:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stepzero.measure import signal
-from stepzero.measure.sampling import Plan, rows_of
+from stepzero.measure.sampling import Plan, sample_of
 from stepzero.probe.transfer import Ledger
 
 PENDING = 1 << 20
@@ -60,7 +60,7 @@ class Sampler:
         A sample alone would lie about a gradient that arrives at one position only: a class token, the last step of
         a sequence, every second pixel before a strided convolution.
         """
-        sample = rows_of(tensor, plan)
+        sample = sample_of(tensor, plan)
         measured = Measured(plan, is_forward, has_range or has_off, has_off) if is_forward else self.weigh(tensor, plan)
         key = (id(plan), measured.has_range, has_off, sample.device, sample.dtype)
         self._groups.setdefault(key, []).append((measured, sample))
@@ -96,7 +96,7 @@ class Sampler:
         first = members[0][0]
         stacked = torch.stack([sample for _, sample in members])
         table = signal.summary(
-            stacked,
+            stacked.view(len(members), first.plan.rows, first.plan.units),
             first.plan,
             with_range=first.has_range,
             with_off=first.has_off,

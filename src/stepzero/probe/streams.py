@@ -7,13 +7,12 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
 
 Restore = Callable[[], object]
 
 
-def kept_streams(modules: Iterable[nn.Module]) -> list[Restore]:
-    """For every generator that a module holds as an attribute a call that puts its state back."""
+def kept_streams(attributes: Iterable[Any]) -> list[Restore]:
+    """For every generator among the attributes of a model's modules a call that puts its state back."""
     numpy = sys.modules.get("numpy.random")
     kinds: dict[type, Callable[[Any], Restore]] = {
         torch.Generator: lambda stream: partial(stream.set_state, stream.get_state()),
@@ -22,9 +21,7 @@ def kept_streams(modules: Iterable[nn.Module]) -> list[Restore]:
     if numpy is not None:
         kinds[numpy.RandomState] = lambda stream: partial(stream.set_state, stream.get_state())
         kinds[numpy.Generator] = _bit_generator
-    return [
-        kinds[type(value)](value) for module in modules for value in module.__dict__.values() if type(value) in kinds
-    ]
+    return [kinds[type(value)](value) for value in attributes if type(value) in kinds]
 
 
 def _bit_generator(stream: Any) -> Restore:

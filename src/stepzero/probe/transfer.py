@@ -51,6 +51,16 @@ class Ledger:
         kind, start, size = self._places[ticket]
         return self._numbers[kind][start : start + size]
 
+    def norms(self, tickets: list[int]) -> list[float]:
+        """Euclidean norm of each ticket's numbers, all worked out together."""
+        pieces = [self.tensor(ticket) for ticket in tickets]
+        if not pieces:
+            return []
+        lengths = torch.tensor([len(piece) for piece in pieces])
+        sums = torch.segment_reduce(torch.cat(pieces).square_(), "sum", lengths=lengths)
+        norms: list[float] = sums.sqrt_().tolist()
+        return norms
+
     def vector(self, ticket: int) -> Vector:
         """A copy of the numbers, packed."""
         return Vector(self.numbers(ticket).tobytes())
