@@ -53,6 +53,8 @@ _CAUSES: dict[str, tuple[str, ...]] = {
 """What each code can bring about."""
 _IN_PLACE: dict[str, tuple[str, ...]] = {"SZ701": ("SZ201", "SZ202")}
 """What it brings about in the very tensors it names: zero factors are equal, too."""
+_OF_ITS_PLACE = frozenset(["SZ103", "SZ702"])
+"""Told from the very tensors they name: no repair elsewhere makes them vanish."""
 _DEEPEST = ("SZ102", "SZ313", "SZ302")
 """Come first in their family, in this order: never-written memory explains what the memory holds, a misread fan the
 scale, a wrong scale what it does."""
@@ -92,9 +94,17 @@ def as_loud(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def candidates(trace: Trace, findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Findings worth a counterfactual repair, causes first: warnings and errors that nothing explains yet."""
+    """Findings worth a counterfactual repair, causes first: warnings and errors that nothing explains yet.
+
+    Only such whose repair could make another one vanish.
+    """
     loud = [each for each in attribute(trace, findings) if each.root is None and RANK[each.severity] <= RANK["warning"]]
-    return tuple(sorted(loud, key=_rank)) if len(loud) > 1 else ()
+    worth = [each for each in loud if any(_could_follow(other, each) for other in loud if other is not each)]
+    return tuple(sorted(worth, key=_rank))
+
+
+def _could_follow(finding: Finding, root: Finding) -> bool:
+    return finding.code not in _OF_ITS_PLACE or bool(set(finding.where) & set(root.where))
 
 
 def _as_loud_as_its_worst(finding: Finding, explained: Sequence[Finding]) -> Finding:
