@@ -57,6 +57,7 @@ class UnitRecorder(Recorder):
         self._call: tuple[Any, ...] = ()
         self._by_index: dict[int, tuple[Visit, tuple[int, ...]]] = {}
         self._readers: Counter[int] = Counter()
+        self._directions: dict[tuple[int, torch.device, torch.dtype], Tensor] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run one torch call; recurrent layers that one call stacks are run, and seen, one by one."""
@@ -74,7 +75,7 @@ class UnitRecorder(Recorder):
         if spec.kind == "norm" and len(read) == 1 and read <= self._by_index.keys():
             visit, axes = self._by_index[read.pop()]
             if (whole := norms.without_means(spec.name, args, kwargs, axes)) is not None:
-                centred = _projected(whole, axes)
+                centred = self._projected(whole, axes)
                 visit.centred = torch.where(visit.varies[:, None], centred, torch.zeros_like(centred))
         super()._record(spec, args, kwargs, known, *rest, **as_)
 
@@ -91,12 +92,13 @@ class UnitRecorder(Recorder):
         axes = units.of_rows(record.name, self._call, use, record.shape) if use is not None else None
         if use is None or axes is None or tensor.is_complex():
             return
-        forward, varies = _projected(tensor.detach(), axes), _varies(tensor.detach(), axes)
+        seen = tensor.detach()
+        forward, varies = self._projected(seen, axes), _varies(seen, axes)
         visit = Visit(use.parameter, record.name, use, tensor.numel() // max(1, len(forward)), forward, varies)
         self.visits.append(visit)
         self._by_index[record.index] = visit, axes
         if tensor.requires_grad:
-            tensor.register_hook(_arrival(visit, axes))
+            tensor.register_hook(self._arrival(visit, axes))
 
     @contextmanager
     def paths(self) -> Iterator[None]:
@@ -114,14 +116,36 @@ class UnitRecorder(Recorder):
             found.setdefault(visit.parameter, []).append(visit)
         return found
 
+    def _arrival(self, visit: Visit, axes: tuple[int, ...]) -> Callable[[Tensor], None]:
+        def arrive(gradient: Tensor) -> None:
+            with torch._C.DisableTorchFunction():
+                arrived = self._projected(gradient.detach(), axes)
+                visit.backward = arrived if visit.backward is None else visit.backward + arrived
 
-def _arrival(visit: Visit, axes: tuple[int, ...]) -> Callable[[Tensor], None]:
-    def arrive(gradient: Tensor) -> None:
-        with torch._C.DisableTorchFunction():
-            arrived = _projected(gradient.detach(), axes)
-            visit.backward = arrived if visit.backward is None else visit.backward + arrived
+        return arrive
 
-    return arrive
+    def _projected(self, tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
+        """[U, K]: the same random directions for every tensor with as many positions, so that layers are comparable."""
+        if _is_map(tensor, axes):  # as it lies in memory: a copy would take longer than all else
+            maps_BUP = tensor.flatten(2)
+            directions_KN = self._directed(maps_BUP.shape[0] * maps_BUP.shape[2], tensor)
+            of_entry_BPK = directions_KN.view(-1, maps_BUP.shape[0], maps_BUP.shape[2]).permute(1, 2, 0)
+            return torch.bmm(maps_BUP, of_entry_BPK).sum(0).to("cpu", torch.float64)
+        rows_NU = _as_rows(tensor, axes)
+        projected: Tensor = (self._directed(len(rows_NU), tensor) @ rows_NU).T
+        return projected.to("cpu", torch.float64)
+
+    def _directed(self, length: int, like: Tensor) -> Tensor:
+        """[K, N]; drawn once a pass, which is what takes the time."""
+        key = (length, like.device, like.dtype)
+        if key not in self._directions:
+            self._directions[key] = projector(length).to(like.device, like.dtype) / max(1, length) ** 0.5
+        return self._directions[key]
+
+
+def _is_map(tensor: Tensor, axes: tuple[int, ...]) -> bool:
+    """Whether it is [B, U, places...], in this order in memory."""
+    return axes == (1,) and tensor.dim() > 2 and tensor.numel() > 0 and tensor.is_contiguous()
 
 
 def _as_rows(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
@@ -130,17 +154,13 @@ def _as_rows(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
     return tensor.permute(*others, *axes).reshape(positions, -1)
 
 
-def _projected(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
-    """[U, K]: the same random directions for every tensor with as many positions, so that layers can be compared."""
-    rows_NU = _as_rows(tensor, axes)
-    directions_KN = projector(len(rows_NU)).to(rows_NU.device, rows_NU.dtype) / max(1, len(rows_NU)) ** 0.5
-    projected: Tensor = (directions_KN @ rows_NU).T
-    return projected.to("cpu", torch.float64)
-
-
 def _varies(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
-    rows_NU = _as_rows(tensor, axes)
-    if not rows_NU.numel():
-        return torch.zeros(rows_NU.shape[1], dtype=torch.bool)
-    low, high = torch.aminmax(rows_NU, dim=0)
+    if _is_map(tensor, axes):
+        maps_BUP = tensor.flatten(2)
+        low, high = maps_BUP.amin((0, 2)), maps_BUP.amax((0, 2))
+    else:
+        rows_NU = _as_rows(tensor, axes)
+        if not rows_NU.numel():
+            return torch.zeros(rows_NU.shape[1], dtype=torch.bool)
+        low, high = torch.aminmax(rows_NU, dim=0)
     return ((high - low) > _ROUNDING * torch.maximum(low.abs(), high.abs())).cpu()

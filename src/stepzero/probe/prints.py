@@ -11,7 +11,7 @@ from torch import Tensor
 
 from stepzero.core.symmetry import Siblings, Width
 from stepzero.measure.redundancy import equal_groups, parallel_groups
-from stepzero.probe.fingerprints import UnitRecorder, Visit
+from stepzero.probe.fingerprints import Visit
 from stepzero.probe.replica import Replica
 
 _PATTERN = 8
@@ -51,12 +51,8 @@ def prints_of(visits: list[Visit], largest: float, step: int) -> Prints | None:
     return Prints(same, forward, backward, tuple(visit.positions for visit in same), live, varies, step)
 
 
-def all_different(replica: Replica, tolerance: float) -> tuple[Width, ...]:
+def all_different(visits: dict[str, list[Visit]], tolerance: float) -> tuple[Width, ...]:
     """Widths of a network in which no two responses are equal or multiples: one forward is enough to see that."""
-    recorder = UnitRecorder(replica.model)
-    with recorder.paths():
-        replica.forward(recorder)
-    visits = recorder.rows()
     prints = {name: found for name, each in visits.items() if (found := prints_of(each, 0.0, 0)) is not None}
     pools: dict[tuple[int, ...], list[Tensor]] = {}
     for each in prints.values():

@@ -90,13 +90,21 @@ class Replica:
     def _batch(self, number: int) -> Any:
         return copy.deepcopy(self._other if number else self._true)
 
-    def run(self, batch: int = 0, *, watch: Any = None, loss_only: bool = False) -> tuple[Gradients, Tensor]:
+    def run(
+        self,
+        batch: int = 0,
+        *,
+        watch: Any = None,
+        loss_only: bool = False,
+        until: Callable[[], bool] = lambda: False,
+    ) -> tuple[Gradients, Tensor]:
         """Forward and backward on batch 0 (true) or 1 (random); returns gradients by name and the main output.
 
         What is differentiated is the loss plus random cotangents at the output: the loss alone may vanish by
         symmetry, and a sum of outputs behind a normalisation has no gradient at all. On the random batch, whose
         targets mean nothing, the cotangents alone count. ``watch`` is a mode entered around the forward;
-        ``loss_only`` leaves the cotangents out.
+        ``loss_only`` leaves the cotangents out; where ``until`` says so after the forward, that is all, and there are
+        no gradients.
         """
         with self._running() as stack:
             if watch is not None:
@@ -104,7 +112,7 @@ class Replica:
             output, scalar = self._scalar(batch, watch, loss_only=loss_only)
             if watch is not None:
                 watch.phase = "backward"
-            gradients = self._differentiated(scalar)
+            gradients = {} if until() else self._differentiated(scalar)
         return gradients, main_output(output).detach()
 
     def _widened(self, value: Any) -> Any:

@@ -8,8 +8,8 @@ Shapes: U units, P projections (of all visits and batches together).
 """
 
 import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -46,12 +46,13 @@ def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
         tokens = tuple(token_blocks(replica, trace, tolerance)) if trace is not None else ()
         if told:
             return SymmetryFact(ran=True, widths=told, tokens=tokens)
-        if widths := all_different(replica, tolerance):
+        start = _seen(replica, 0, stop=lambda visits: bool(all_different(visits, tolerance)))
+        if not start.gradients and (widths := all_different(start.visits, tolerance)):
             return SymmetryFact(ran=True, widths=widths, siblings=tuple(siblings(replica)), tokens=tokens)
-        if (fact := _Probe(replica, tolerance, batches=(0,)).without_copies()) is not None:
+        if (fact := _Probe(replica, tolerance, batches=(0,), start=start).without_copies()) is not None:
             return replace(fact, tokens=tokens)
         groups = certificate(trace, replica.parameters) if trace is not None else None
-        fact = _Probe(replica, tolerance).result()
+        fact = _Probe(replica, tolerance, start=start).result()
         return replace(fact, tokens=tokens, certificate=_certificate(fact, groups))
     except ReplicaError as error:
         return SymmetryFact(ran=False, reason=str(error))
@@ -76,31 +77,82 @@ def _tolerance(subject: Subject) -> float:
     return EXACT if kinds <= {torch.float64} else NARROW
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one pass of a copy showed."""
+
+    visits: dict[str, list[Visit]]
+    gradients: Gradients
+
+
+def _seen(
+    replica: Replica,
+    batch: int,
+    *,
+    loss_only: bool = False,
+    stop: Callable[[dict[str, list[Visit]]], bool] = lambda _: False,
+) -> _Seen:
+    """One pass, that ends after the forward where its visits say ``stop``."""
+    recorder = UnitRecorder(replica.model)
+    with recorder.paths():
+        gradients, _ = replica.run(batch, watch=recorder, loss_only=loss_only, until=lambda: stop(recorder.rows()))
+    return _Seen(recorder.rows(), gradients)
+
+
 class _Probe:
-    """One run of the probe."""
+    """One run of the probe; ``start``: what batch 0 showed at the start, where it is known."""
 
     def __init__(
-        self, replica: Replica, tolerance: float, *, loss_only: bool = False, batches: tuple[int, ...] = (0, 1)
+        self,
+        replica: Replica,
+        tolerance: float,
+        *,
+        loss_only: bool = False,
+        batches: tuple[int, ...] = (0, 1),
+        start: _Seen | None = None,
     ) -> None:
         self.replica, self.tolerance, self.loss_only = replica, tolerance, loss_only
         self.batches = (0,) if loss_only else batches
-        self.prints, self.gradients = self._look(0)
+        self.prints, self.gradients = self._look(0, start)
 
     def without_copies(self) -> SymmetryFact | None:
         """The answer where one batch's gradients already tell apart all units that respond alike, as in a zero head.
 
-        One pass is enough then: copies agree in both on every batch. None where more has to be asked: units that get
-        no gradient yet, equal rows whose rank counts, equal weights.
+        One batch is enough then: copies agree in both on every batch, and at every step. Weights that get no gradient
+        yet are waited for while others wake. None where more has to be asked: units that are silent among others,
+        equal rows whose rank counts, equal weights.
         """
-        for _, forward, _, live in self._pools():
-            alike = [*equal_groups(forward, self.tolerance), *parallel_groups(forward, self.tolerance)]
-            if not all(bool(live[group].all()) for group in alike):
+        equal = tuple(siblings(self.replica))
+        if any(not each.is_frozen for each in equal) or self._has_copies():
+            return None
+        silent = self._silent_alikes()
+        if any(bool(self.prints[name].live.any()) for name in silent):
+            return None
+        if silent:
+            self._wait_for_sleepers(silent, is_patient=False)
+            if self._silent_alikes() or self._has_copies():
                 return None
-        equal, blocks = tuple(siblings(self.replica)), tuple(self._equal_rows([]))
-        copies = next(itertools.chain(self._equal(), self._multiples()), None)
-        if copies is not None or not all(block.is_zero for block in blocks) or any(not s.is_frozen for s in equal):
+        blocks = tuple(self._equal_rows([]))
+        if not all(block.is_zero for block in blocks):
             return None
         return SymmetryFact(ran=True, blocks=blocks, widths=tuple(self._widths(list(blocks))), siblings=equal)
+
+    def _has_copies(self) -> bool:
+        return next(itertools.chain(self._equal(), self._multiples()), None) is not None
+
+    def _silent_alikes(self) -> frozenset[str]:
+        """Weights of units that respond like others and get no gradient, though a path leads to them."""
+        return frozenset(
+            places[unit][0]
+            for places, forward, _, live in self._pools()
+            for group in [*equal_groups(forward, self.tolerance), *parallel_groups(forward, self.tolerance)]
+            for unit in group
+            if not live[unit] and self._has_path(places[unit][0])
+        )
+
+    def _has_path(self, name: str) -> bool:
+        """Whether the outputs of this weight's operations lead to the loss at all."""
+        return any(visit.backward is not None for visit in self.prints[name].visits)
 
     def result(self) -> SymmetryFact:
         """Find, confirm, count."""
@@ -148,16 +200,14 @@ class _Probe:
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
-    def _look(self, step: int) -> tuple[dict[str, Prints], Gradients]:
+    def _look(self, step: int, start: _Seen | None = None) -> tuple[dict[str, Prints], Gradients]:
         visits: dict[str, list[Visit]] = {}
         total: Gradients = {}
         for batch in self.batches:
-            recorder = UnitRecorder(self.replica.model)
-            with recorder.paths():
-                gradients, _ = self.replica.run(batch, watch=recorder, loss_only=self.loss_only)
-            for name, found in recorder.rows().items():
+            seen = start if start and not batch else _seen(self.replica, batch, loss_only=self.loss_only)
+            for name, found in seen.visits.items():
                 visits.setdefault(name, []).extend(found)
-            total = steps.summed(total, gradients)
+            total = steps.summed(total, seen.gradients)
         largest = max(
             (
                 float(v.backward.norm(dim=1).max())
@@ -169,22 +219,26 @@ class _Probe:
         )
         return {name: p for name, each in visits.items() if (p := prints_of(each, largest, step)) is not None}, total
 
-    def _wait_for_sleepers(self) -> None:
-        """Units no gradient reaches yet are compared at the first virtual step at which one does."""
+    def _wait_for_sleepers(self, names: Collection[str] | None = None, *, is_patient: bool = True) -> None:
+        """Units no gradient reaches yet are compared at the first virtual step at which one does.
+
+        ``names``: weights to wait for, if not all; who is not patient waits while others of them wake.
+        """
         gradients = self.gradients
         for step in range(1, _WAKING_STEPS + 1):
             asleep = [
                 name
                 for name, each in self.prints.items()
-                if not bool(each.live.any()) and name in self.replica.trainable
+                if (names is None or name in names) and not bool(each.live.any()) and name in self.replica.trainable
             ]
             if not asleep:
                 break
             steps.plain(self.replica, gradients)
             later, gradients = self._look(step)
-            for name in asleep:
-                if name in later and bool(later[name].live.any()):
-                    self.prints[name] = later[name]
+            woken = [name for name in asleep if name in later and bool(later[name].live.any())]
+            self.prints |= {name: later[name] for name in woken}
+            if not (woken or is_patient):
+                break
         self.replica.reset()
 
     # -- finding ----------------------------------------------------------------------------------------------------
