@@ -77,18 +77,26 @@ class Redrawn:
 
         ``ask_all``: also when one that does is found, so that all are known.
         """
-        if len(names) < _SEVERAL:
-            return all(self.change_by(name) <= self.same for name in names)
-        change = self.change({name: self.moved(name) for name in names}, (0,))
-        if change == 0.0:  # no rounding either: unused, or a choice between experts that came out as before
-            change = self.change({name: self.moved(name) for name in names}, (0,))
-        if change <= self.same:
-            self.changes.update({self.key_of(name): change for name in names})
+        if self.change_nothing_together(names):
             return True
         alike = list({self.key_of(name): name for name in names}.values())
+        if len(alike) < _SEVERAL:
+            return False
         one, other = alike[: len(alike) // 2], alike[len(alike) // 2 :]
         is_first_quiet = self.change_nothing(one, ask_all=ask_all)
         return (is_first_quiet or ask_all) and self.change_nothing(other, ask_all=ask_all) and is_first_quiet
+
+    def change_nothing_together(self, names: list[str]) -> bool:
+        """The same, asked once; each is known then where none does, or there is one alone."""
+        keys = {self.key_of(name) for name in names}
+        if keys <= self.changes.keys():
+            return all(self.changes[key] <= self.same for key in keys)
+        change = self.change({name: self.moved(name) for name in names}, (0,))
+        if change == 0.0:  # no rounding either: unused, or a choice between experts that came out as before
+            change = self.change({name: self.moved(name) for name in names}, (0,) if len(keys) > 1 else (1,))
+        if change <= self.same or len(keys) == 1:
+            self.changes |= dict.fromkeys(keys, change)
+        return change <= self.same
 
     def change_by(self, name: str) -> float:
         """How far the output moves, relatively, when the sleeping slices of this parameter alone are redrawn."""

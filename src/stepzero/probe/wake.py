@@ -170,8 +170,9 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
         if not sleepers.change_nothing(sleepers.missing):
             return None
         sleepers.same = _NEARLY
-        if not _is_rounding_alone(sleepers, [name for name in sleepers.stuck if name not in known]):
+        if not _is_rounding_alone(sleepers, subject, [name for name in sleepers.stuck if name not in known]):
             return None
+        _ask_together(sleepers, [name for name in silent if name not in sleepers.off | sleepers.idle])
         described = _all_described(sleepers, set())
     except ReplicaError:
         return None
@@ -180,15 +181,33 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
     return WakeFact(ran=True, steps=taken, parameters=described) if is_sure else None
 
 
-def _is_rounding_alone(sleepers: Sleepers, names: list[str]) -> bool:
+def _is_rounding_alone(sleepers: Sleepers, subject: Subject, names: list[str]) -> bool:
     """Whether redrawing what only rounding seems to reach changes nothing.
 
-    A few slices of very many have gradients that are as small by chance: they are taken for live.
+    A few slices of very many have gradients that are as small by chance: they are taken for live. Where something
+    changes, float64 is asked of these parameters alone which of their gradients are small and no rounding.
     """
     by_chance = [name for name in names if sleepers.is_small_by_chance(name)]
     for name in by_chance:
         sleepers.first[name] = [0 if step is None else step for step in sleepers.first[name]]
-    return sleepers.change_nothing([name for name in names if name not in by_chance])
+    rest = [name for name in names if name not in by_chance]
+    if sleepers.change_nothing_together(rest):
+        return True
+    if sleepers.off:  # which it would have to be told of, too
+        return False
+    sizes = Replica(subject).look(0, names=rest).sizes
+    for name in rest:
+        if (size := sizes[name]) is not None:
+            told = zip(sleepers.first[name], size.tolist(), strict=True)
+            sleepers.first[name] = [0 if step is None and norm > 0 else step for step, norm in told]
+    still = [name for name in rest if sleepers.asleep(name)]
+    return len(still) < len(rest) and sleepers.change_nothing(still)
+
+
+def _ask_together(sleepers: Sleepers, names: list[str]) -> None:
+    """Where redrawing all of them changes not a bit on either batch, each of them changes nothing."""
+    if len(names) > 1 and sleepers.change({name: sleepers.moved(name) for name in names}) == 0.0:
+        sleepers.changes |= {sleepers.key_of(name): 0.0 for name in names}
 
 
 def _unused(replica: Replica, trace: Trace, seed: int) -> WakeFact | None:
@@ -262,10 +281,10 @@ def _described(sleepers: Sleepers, name: str, *, is_woken: bool, is_slow: bool) 
 
 def _is_live(sleepers: Sleepers, name: str) -> bool:
     """Whether slices that get nothing at all would get a gradient in the same network drawn by its laws."""
+    if not sleepers.is_exact(name):
+        return False
     alive = sleepers.control[0].get(name)
-    return (
-        sleepers.is_exact(name) and alive is not None and bool((alive[sleepers.asleep(name) or slice(None)] > 0).any())
-    )
+    return alive is not None and bool((alive[sleepers.asleep(name) or slice(None)] > 0).any())
 
 
 def _runs(first: list[int | None]) -> tuple[tuple[int | None, int], ...]:
