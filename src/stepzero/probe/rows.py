@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from stepzero.core.symmetry import Width
 from stepzero.core.trace import Operation, ParameterUse, Trace
 from stepzero.measure.redundancy import parallel_groups, projected
-from stepzero.measure.suspicion import look_alikes, of_copies, of_hidden_units, tensor_of
+from stepzero.measure.suspicion import look_alikes, of_hidden_copies, of_hidden_units, tensor_of
 from stepzero.measure.uses import WEIGHTS, units, weight_use
 
 _ROUNDINGS = 8
@@ -38,9 +38,10 @@ def told_by_rows(model: nn.Module, trace: Trace) -> tuple[Width, ...]:
 
     Empty where nothing was doubted, and somebody asked all the same.
     """
-    if not trace.has_backward or of_hidden_units(trace) or not of_copies(trace):
+    if not trace.has_backward or of_hidden_units(trace):
         return ()
-    if not are_told_apart(model, look_alikes(trace)):
+    alike = look_alikes(trace)
+    if not (alike or of_hidden_copies(trace)) or not are_told_apart(model, alike):
         return ()
     named = {use.parameter: units(each) for each in trace.weighted() if (use := weight_use(each)) is not None}
     return tuple(Width(name, count, count) for name, count in named.items())

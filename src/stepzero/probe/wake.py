@@ -193,7 +193,7 @@ def _is_rounding_alone(sleepers: Sleepers, subject: Subject, names: list[str]) -
     rest = [name for name in names if name not in by_chance]
     if sleepers.change_nothing_together(rest):
         return True
-    if sleepers.off:  # which it would have to be told of, too
+    if not sleepers.off.isdisjoint(rest):  # float64 would have to be told of these, too
         return False
     sizes = Replica(subject).look(0, names=rest).sizes
     for name in rest:

@@ -53,8 +53,8 @@ _CAUSES: dict[str, tuple[str, ...]] = {
 """What each code can bring about."""
 _IN_PLACE: dict[str, tuple[str, ...]] = {"SZ701": ("SZ201", "SZ202")}
 """What it brings about in the very tensors it names: zero factors are equal, too."""
-_OF_ITS_PLACE = frozenset(["SZ103", "SZ702"])
-"""Told from the very tensors they name: no repair elsewhere makes them vanish."""
+_OF_ITS_PLACE = frozenset(["SZ103", "SZ302", "SZ406", "SZ702"])
+"""Told from the very tensors they name, or true of the network drawn by its laws, too: no repair elsewhere helps."""
 _DEEPEST = ("SZ102", "SZ313", "SZ302")
 """Come first in their family, in this order: never-written memory explains what the memory holds, a misread fan the
 scale, a wrong scale what it does."""
