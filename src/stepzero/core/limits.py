@@ -83,6 +83,7 @@ class Limits:
     offset_control: float = limit(0.25, unit="share of units", source="half of the share that is reported (SZ306)")
     offset_min_units: float = limit(8, unit="units", source="half of a few units are off by chance (SZ306)")
     offset_min_samples: float = limit(8, unit="batch entries", source="a deviation needs several; catalogue SZ306")
+    local_gain: float = limit(5.0, unit="ratio to the draws, either way", source="catalogue SZ314")
     overflow_share: float = limit(0.1, unit="of the dtype's largest number", source="Micikevicius 2018 (SZ312)")
     mapped_slope: float = limit(
         1e-4,

@@ -16,6 +16,7 @@ from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.core.vector import Vector
 from stepzero.measure.activations import offset_share
 from stepzero.measure.heads import num_targets
+from stepzero.measure.local_gain import Pair, odd_pairs, slope_in, slope_of
 from stepzero.measure.routing import routers
 from stepzero.measure.signal import projector
 from stepzero.measure.suspicion import tensor_of
@@ -53,7 +54,7 @@ def odd_operations(trace: Trace) -> frozenset[int]:
 def _oddities(trace: Trace) -> Iterator[tuple[Operation, str]]:
     """Each operation that is odd, and in words why."""
     if trace.has_backward:
-        for kind in (_of_few_directions, _of_one_winner, _of_offset, _of_router):
+        for kind in (_of_few_directions, _of_one_winner, _of_offset, _of_router, _of_slope):
             yield from kind(trace)
 
 
@@ -119,6 +120,13 @@ def _of_router(trace: Trace) -> Iterator[tuple[Operation, str]]:
             yield router, f"one unit of the router {use.parameter} is ahead of all others"
 
 
+def _of_slope(trace: Trace) -> Iterator[tuple[Operation, str]]:
+    """What lies between two layers lets next to nothing of the gradient through, or multiplies it."""
+    for pair in odd_pairs(trace):
+        for operation in (pair.second, pair.first):
+            yield operation, f"the gradient changes oddly in front of {pair.use.parameter}"
+
+
 def _of_one_winner(trace: Trace) -> Iterator[tuple[Operation, str]]:
     """Nearly every sample is put into one class, and surely."""
     loss = next((each for each in reversed(trace.operations) if each.kind == "loss"), None)
@@ -144,6 +152,8 @@ def stands_out(trace: Trace, own: Draw, drawn: Draw | None, limits: Limits) -> b
         if is_sure and usual < min(own.top_share, _SLACK * limits.winner_control):
             return True
     if any(_is_winner(router, own, drawn, limits) for router in routers(trace)):
+        return True
+    if any(_is_steep(trace, pair, drawn, limits) for pair in odd_pairs(trace)):
         return True
     return any(
         _is_low(trace, operation, own, drawn, limits) or _is_offset(trace, operation, own, drawn, limits)
@@ -175,6 +185,14 @@ def _is_offset(trace: Trace, operation: Operation, own: Draw, drawn: Draw | None
         return False
     usual = _at(drawn.offset, place) if drawn is not None else 0.0
     return _at(own.offset, place) > limits.offset_share and usual <= _SLACK * limits.offset_control
+
+
+def _is_steep(trace: Trace, pair: Pair, drawn: Draw | None, limits: Limits) -> bool:
+    """Whether the slope of the map between two layers is unlike the draw's."""
+    own, usual = slope_of(trace, pair), slope_in(trace, pair, drawn) if drawn is not None else None
+    if not own or not usual:
+        return drawn is None
+    return max(own / usual, usual / own) * _SLACK > limits.local_gain
 
 
 def _is_winner(router: Operation, own: Draw, drawn: Draw | None, limits: Limits) -> bool:

@@ -2,12 +2,13 @@
 
 Each draw is one observed pass of a copy. Norms stand at identity, biases at zero, every factor that was zero is drawn;
 what no law knows (gates, time constants) keeps its value. When the first pass gave a reason, only what rules compare is
-measured, without a backward, and no more draws are made than it takes to see that nothing stands out.
+measured, without a backward if no gradient is odd, and no more draws are made than it takes to see that nothing stands
+out.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.core.vector import Vector
 from stepzero.measure.activations import flat_share, off_share, offset_share
 from stepzero.measure.control import Law, laws
+from stepzero.measure.local_gain import odd_pairs
 from stepzero.measure.oddities import odd_operations, stands_out
 from stepzero.measure.rank import entropy_rank
 from stepzero.measure.sampling import rows_of
@@ -42,6 +44,15 @@ Key = tuple[str, int, str, int]
 """The same, and which one of that name."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Where rules compare."""
+
+    places: frozenset[Place]
+    arriving: frozenset[Place] = frozenset()
+    """Those of them where it is the gradient, too."""
+
+
 class Ranking(Recorder):
     """Also keeps the entropy rank of each result, and how often one unit is the largest."""
 
@@ -55,14 +66,14 @@ class Ranking(Recorder):
 
 
 class Comparing(Ranking):
-    """Measures what rules compare, at the places where they do; its passes end with the loss."""
+    """Measures what rules compare, at the places where they do; gradients where rules ask for them."""
 
-    def __init__(self, *rest: Any, places: frozenset[Place]) -> None:
+    def __init__(self, *rest: Any, compared: _Compared) -> None:
         super().__init__(*rest)
-        self._compared = places
+        self._compared = compared
 
     def _measure(self, record: Record, tensor: Tensor, _: Any = None) -> None:
-        if (record.module, record.call, record.name) in self._compared:
+        if (record.module, record.call, record.name) in self._compared.places:
             super()._measure(record, tensor, None)
 
     def _read_sharpness(self, *_: Any) -> None:
@@ -71,14 +82,15 @@ class Comparing(Ranking):
     def _flatness(self, *_: Any) -> None:
         return None
 
-    def _hook(self, *_: Any) -> None:
-        return None
+    def _hook(self, record: Record, *rest: Any) -> None:
+        if (record.module, record.call, record.name) in self._compared.arriving:
+            super()._hook(record, *rest)
 
 
 def comparison(subject: Subject, trace: Trace) -> ControlFact:
     """`control` as far as rules need it; all of it where the first pass shows nothing odd and somebody asked for it."""
     odd = odd_operations(trace)
-    return _control(subject, trace, _places(trace, odd) if odd else None)
+    return _control(subject, trace, _compared(trace, odd) if odd else None)
 
 
 def control(subject: Subject, trace: Trace, *, is_brief: bool = False) -> ControlFact:
@@ -86,19 +98,19 @@ def control(subject: Subject, trace: Trace, *, is_brief: bool = False) -> Contro
 
     ``is_brief``: stop as soon as no rule could find the model unlike the draws; two are needed to find it so.
     """
-    return _control(subject, trace, _places(trace, odd_operations(trace)) if is_brief else None)
+    return _control(subject, trace, _compared(trace, odd_operations(trace)) if is_brief else None)
 
 
-def _control(subject: Subject, trace: Trace, places: frozenset[Place] | None) -> ControlFact:
-    is_brief = places is not None
+def _control(subject: Subject, trace: Trace, compared: _Compared | None) -> ControlFact:
+    is_brief = compared is not None
     known = laws(trace)
     if not known:
         return ControlFact(ran=False, reason="no parameter has a law to be drawn by")
     try:
-        own = _draw(trace, _seen(subject, places))
+        own = _draw(trace, _seen(subject, compared and replace(compared, arriving=frozenset())))
         if is_brief and not stands_out(trace, own, None, Limits()):
             return ControlFact(ran=True, own=own)
-        found = tuple(_draws(copied(subject), trace, known, places, own if is_brief else None))
+        found = tuple(_draws(copied(subject), trace, known, compared, own if is_brief else None))
     except ReplicaError as error:
         return ControlFact(ran=False, reason=str(error))
     except Exception as error:  # noqa: BLE001 - the model ran with its own weights: what others break is ours to tell
@@ -111,14 +123,20 @@ def _control(subject: Subject, trace: Trace, places: frozenset[Place] | None) ->
 
 def remeasured(subject: Subject, trace: Trace, earlier: ControlFact) -> ControlFact:
     """The record for the same modules with other weights: their draws by law are the same."""
-    return replace(earlier, own=_draw(trace, _seen(subject, _places(trace, odd_operations(trace)))))
+    return replace(earlier, own=_draw(trace, _seen(subject, _Compared(_places(trace, odd_operations(trace))))))
 
 
-def _seen(subject: Subject, places: frozenset[Place] | None) -> Trace:
-    """Look at these places alone, without a backward; at all of them, with one, where none are named."""
-    if places is None:
+def _seen(subject: Subject, compared: _Compared | None) -> Trace:
+    """Look at these places alone, with a backward where one is needed; at all of them, with one, if none are named."""
+    if compared is None:
         return capture(subject, recorder=Ranking)
-    return capture(subject, recorder=partial(Comparing, places=places), backward=False)
+    return capture(subject, recorder=partial(Comparing, compared=compared), backward=bool(compared.arriving))
+
+
+def _compared(trace: Trace, odd: frozenset[int]) -> _Compared:
+    """The odd operations, and the gradients in front of and behind odd maps."""
+    ends = [each for pair in odd_pairs(trace) for each in (pair.first, pair.second)]
+    return _Compared(_places(trace, odd), frozenset((each.module, each.call, each.name) for each in ends))
 
 
 def _places(trace: Trace, odd: frozenset[int]) -> frozenset[Place]:
@@ -136,12 +154,12 @@ def _comparable(trace: Trace) -> Iterator[Operation]:
 
 
 def _draws(
-    other: Subject, trace: Trace, known: dict[str, Law], places: frozenset[Place] | None, own: Draw | None
+    other: Subject, trace: Trace, known: dict[str, Law], compared: _Compared | None, own: Draw | None
 ) -> Iterator[Draw]:
     """With ``own`` the first draw that it does not stand out from is the last."""
     for number in range(DRAWS):
         redraw_(other, known, torch.Generator().manual_seed(0xC0D1 + number + DRAWS * other.seed))
-        drawn = _draw(trace, _seen(other, places))
+        drawn = _draw(trace, _seen(other, compared))
         if math.isfinite(drawn.loss):
             yield drawn
             if own is not None and not stands_out(trace, own, drawn, Limits()):

@@ -19,6 +19,7 @@ from stepzero.probe import norms, stacked, units
 from stepzero.probe.capture import module_path
 from stepzero.probe.nodes import Node, Record
 from stepzero.probe.recorder import Recorder
+from stepzero.probe.replica import Gradients, Replica
 from stepzero.probe.restore import Guard
 from stepzero.probe.sampler import Sampler
 from stepzero.probe.transfer import Ledger
@@ -164,3 +165,25 @@ def _varies(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
             return torch.zeros(rows_NU.shape[1], dtype=torch.bool)
         low, high = torch.aminmax(rows_NU, dim=0)
     return ((high - low) > _ROUNDING * torch.maximum(low.abs(), high.abs())).cpu()
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one pass of a copy showed."""
+
+    visits: dict[str, list[Visit]]
+    gradients: Gradients
+
+
+def seen_in(
+    replica: Replica,
+    batch: int,
+    *,
+    loss_only: bool = False,
+    stop: Callable[[dict[str, list[Visit]]], bool] = lambda _: False,
+) -> Seen:
+    """One pass, that ends after the forward where its visits say ``stop``."""
+    recorder = UnitRecorder(replica.model)
+    with recorder.paths():
+        gradients, _ = replica.run(batch, watch=recorder, loss_only=loss_only, until=lambda: stop(recorder.rows()))
+    return Seen(recorder.rows(), gradients)

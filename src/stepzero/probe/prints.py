@@ -51,6 +51,12 @@ def prints_of(visits: list[Visit], largest: float, step: int) -> Prints | None:
     return Prints(same, forward, backward, tuple(visit.positions for visit in same), live, varies, step)
 
 
+def largest_gradient(visits: dict[str, list[Visit]]) -> float:
+    """Norm of the largest print of a gradient anywhere; 0 without any."""
+    arrived = (visit.backward for each in visits.values() for visit in each if visit.backward is not None)
+    return max((float(each.norm(dim=1).max()) for each in arrived if each.numel()), default=0.0)
+
+
 def all_different(visits: dict[str, list[Visit]], tolerance: float) -> tuple[Width, ...]:
     """Widths of a network in which no two responses are equal or multiples: one forward is enough to see that."""
     prints = {name: found for name, each in visits.items() if (found := prints_of(each, 0.0, 0)) is not None}

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from stepzero.core.symmetry import SymmetryFact
 from stepzero.core.trace import Operation, ParameterUse, Trace
 from stepzero.measure.redundancy import Stage, coarsest_partition, twin_groups
 
@@ -29,6 +30,20 @@ def certificate(trace: Trace, parameters: Mapping[str, Tensor]) -> dict[str, lis
             members.setdefault(colour, []).append(unit)
         groups[name] = [units for units in members.values() if len(units) > 1]
     return groups
+
+
+def compared(fact: SymmetryFact, groups: dict[str, list[list[int]]] | None) -> str:
+    """In words, how what the probe saw compares with what the weights alone prove."""
+    if groups is None:
+        return ""
+    seen = {name: set[tuple[int, ...]]() for name in groups}
+    for block in fact.blocks:
+        if block.level in ("twins", "lumped") and block.members[0].parameter in seen:
+            seen[block.members[0].parameter].add(block.members[0].units)
+    proved = {name: {tuple(group) for group in each} for name, each in groups.items()}
+    if all(seen[name] <= proved[name] for name in groups):
+        return "proved from the weights alone: colour refinement finds the same blocks, for every input and loss"
+    return "colour refinement of the weights finds other blocks: what was seen holds on this data"
 
 
 def static_twins(trace: Trace, parameters: Mapping[str, Tensor]) -> dict[str, list[list[int]]] | None:

@@ -9,7 +9,7 @@ Shapes: U units, P projections (of all visits and batches together).
 
 import itertools
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -20,12 +20,12 @@ from stepzero.measure.redundancy import equal_groups, parallel_groups
 from stepzero.measure.suspicion import of_hidden_copies
 from stepzero.probe import steps
 from stepzero.probe.confirm import gap, is_rounding
-from stepzero.probe.fingerprints import UnitRecorder, Visit
-from stepzero.probe.prints import Prints, all_different, prints_of, siblings
+from stepzero.probe.fingerprints import Seen, Visit, seen_in
+from stepzero.probe.prints import Prints, all_different, largest_gradient, prints_of, siblings
 from stepzero.probe.replica import Gradients, Replica, ReplicaError
 from stepzero.probe.rows import row_matrix, told_by_rows
 from stepzero.probe.sets import token_blocks
-from stepzero.probe.stack import certificate
+from stepzero.probe.stack import certificate, compared
 from stepzero.probe.subject import Subject
 
 EXACT, NARROW = 1e-10, 2e-6
@@ -46,57 +46,21 @@ def symmetry(subject: Subject, trace: Trace | None = None) -> SymmetryFact:
         tokens = tuple(token_blocks(replica, trace, tolerance)) if trace is not None else ()
         if told:
             return SymmetryFact(ran=True, widths=told, tokens=tokens)
-        start = _seen(replica, 0, stop=lambda visits: bool(all_different(visits, tolerance)))
+        start = seen_in(replica, 0, stop=lambda visits: bool(all_different(visits, tolerance)))
         if not start.gradients and (widths := all_different(start.visits, tolerance)):
             return SymmetryFact(ran=True, widths=widths, siblings=tuple(siblings(replica)), tokens=tokens)
         if (fact := _Probe(replica, tolerance, batches=(0,), start=start).without_copies()) is not None:
             return replace(fact, tokens=tokens)
         groups = certificate(trace, replica.parameters) if trace is not None else None
         fact = _Probe(replica, tolerance, start=start).result()
-        return replace(fact, tokens=tokens, certificate=_certificate(fact, groups))
+        return replace(fact, tokens=tokens, certificate=compared(fact, groups))
     except ReplicaError as error:
         return SymmetryFact(ran=False, reason=str(error))
-
-
-def _certificate(fact: SymmetryFact, groups: dict[str, list[list[int]]] | None) -> str:
-    """Compare what the probe saw with what the weights alone prove."""
-    if groups is None:
-        return ""
-    seen = {name: set[tuple[int, ...]]() for name in groups}
-    for block in fact.blocks:
-        if block.level in ("twins", "lumped") and block.members[0].parameter in seen:
-            seen[block.members[0].parameter].add(block.members[0].units)
-    proved = {name: {tuple(group) for group in each} for name, each in groups.items()}
-    if all(seen[name] <= proved[name] for name in groups):
-        return "proved from the weights alone: colour refinement finds the same blocks, for every input and loss"
-    return "colour refinement of the weights finds other blocks: what was seen holds on this data"
 
 
 def _tolerance(subject: Subject) -> float:
     kinds = {each.dtype for each in subject.model.parameters() if each.is_floating_point()}
     return EXACT if kinds <= {torch.float64} else NARROW
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """What one pass of a copy showed."""
-
-    visits: dict[str, list[Visit]]
-    gradients: Gradients
-
-
-def _seen(
-    replica: Replica,
-    batch: int,
-    *,
-    loss_only: bool = False,
-    stop: Callable[[dict[str, list[Visit]]], bool] = lambda _: False,
-) -> _Seen:
-    """One pass, that ends after the forward where its visits say ``stop``."""
-    recorder = UnitRecorder(replica.model)
-    with recorder.paths():
-        gradients, _ = replica.run(batch, watch=recorder, loss_only=loss_only, until=lambda: stop(recorder.rows()))
-    return _Seen(recorder.rows(), gradients)
 
 
 class _Probe:
@@ -109,7 +73,7 @@ class _Probe:
         *,
         loss_only: bool = False,
         batches: tuple[int, ...] = (0, 1),
-        start: _Seen | None = None,
+        start: Seen | None = None,
     ) -> None:
         self.replica, self.tolerance, self.loss_only = replica, tolerance, loss_only
         self.batches = (0,) if loss_only else batches
@@ -200,23 +164,15 @@ class _Probe:
 
     # -- looking ----------------------------------------------------------------------------------------------------
 
-    def _look(self, step: int, start: _Seen | None = None) -> tuple[dict[str, Prints], Gradients]:
+    def _look(self, step: int, start: Seen | None = None) -> tuple[dict[str, Prints], Gradients]:
         visits: dict[str, list[Visit]] = {}
         total: Gradients = {}
         for batch in self.batches:
-            seen = start if start and not batch else _seen(self.replica, batch, loss_only=self.loss_only)
+            seen = start if start and not batch else seen_in(self.replica, batch, loss_only=self.loss_only)
             for name, found in seen.visits.items():
                 visits.setdefault(name, []).extend(found)
             total = steps.summed(total, seen.gradients)
-        largest = max(
-            (
-                float(v.backward.norm(dim=1).max())
-                for each in visits.values()
-                for v in each
-                if v.backward is not None and v.backward.numel()
-            ),
-            default=0.0,
-        )
+        largest = largest_gradient(visits)
         return {name: p for name, each in visits.items() if (p := prints_of(each, largest, step)) is not None}, total
 
     def _wait_for_sleepers(self, names: Collection[str] | None = None, *, is_patient: bool = True) -> None:

@@ -42,6 +42,7 @@ HOMES = {
     "SZ310": "signal.norm_off_identity",
     "SZ312": "signal.overflow_ahead",
     "SZ313": "signal.wrong_fan",
+    "SZ314": "signal.layer_gain_off",
     "SZ315": "signal.narrow_deep_stack",
     "SZ317": "signal.misplaced_residual_scale",
     "SZ318": "signal.unusable_time_constants",

@@ -17,7 +17,7 @@ ORDER = (1, 9, 7, 2, 8, 6, 3, 5, 4)
 
 _STEP = ("SZ410", "SZ411")
 """What a step does that is too long for where it starts."""
-_BY_SCALE = (*_STEP, "SZ407", "SZ301", "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510")
+_BY_SCALE = (*_STEP, "SZ407", "SZ301", "SZ303", "SZ305", "SZ314", "SZ401", "SZ501", "SZ507", "SZ510")
 _ANY_SIGNAL = ("SZ302", "SZ307", "SZ308", "SZ903", *_BY_SCALE)
 _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ102": ("SZ101", "SZ103", "SZ206", "SZ408", *_ANY_SIGNAL),
@@ -33,14 +33,14 @@ _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ501": (*_STEP, "SZ407"),
     "SZ206": ("SZ203", "SZ201", "SZ205", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
     "SZ602": ("SZ303", "SZ305", "SZ401", "SZ402", "SZ507", "SZ601"),
-    "SZ601": ("SZ303", "SZ305", "SZ306", "SZ401"),
+    "SZ601": ("SZ303", "SZ305", "SZ306", "SZ314", "SZ401"),
     "SZ310": ("SZ301", "SZ305", "SZ401", "SZ402", "SZ501", "SZ507"),
     "SZ313": ("SZ408", "SZ307", "SZ302", *_BY_SCALE),
     "SZ302": _BY_SCALE,
     "SZ308": (*_STEP, "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
     "SZ301": (*_STEP, "SZ303", "SZ305", "SZ401", "SZ501", "SZ507", "SZ510"),
-    "SZ303": ("SZ401",),
-    "SZ305": ("SZ401", "SZ402", "SZ507"),
+    "SZ303": ("SZ314", "SZ401"),
+    "SZ305": ("SZ314", "SZ401", "SZ402", "SZ507"),
     "SZ701": ("SZ206", "SZ301", "SZ303", "SZ305", "SZ401", "SZ402", "SZ404", "SZ507"),
     "SZ702": (*_STEP, "SZ407", "SZ301", "SZ303", "SZ307", "SZ401", "SZ501", "SZ510"),
     "SZ201": ("SZ801", "SZ205", "SZ206", "SZ401", "SZ402"),
