@@ -1,7 +1,7 @@
 """Reading what the wake-up probe found: which parameters sleep, what they wait for, and why."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from stepzero.core.graph import Graph
 from stepzero.core.trace import Operation, Trace
@@ -132,6 +132,27 @@ def redundant(trace: Trace) -> tuple[str, ...]:
         for each in trace.wake.parameters
         if each.cause == "algebra" and each.stuck == each.slices and not _is_idle(trace, each.parameter)
     )
+
+
+def behind_zero(trace: Trace, names: Collection[str]) -> tuple[str, ...]:
+    """Those of ``names`` that are only read by what a product with a fixed zero takes in, with a weight among them."""
+    graph, matrices = Graph(trace), {fact.name for fact in trace.parameters if len(fact.shape) > 1}
+    taken = graph.upstream({source.index for each in trace.operations for source in _times_zero(trace, each)})
+    found = tuple(
+        name
+        for name, uses in readings(trace).items()
+        if name in names and uses and all(operation.index in taken for operation, _ in uses)
+    )
+    return found if matrices.intersection(found) else ()
+
+
+def _times_zero(trace: Trace, operation: Operation) -> list[Operation]:
+    """What ``operation`` multiplies by a zero that is neither trained nor made from the batch; empty if it does not."""
+    if operation.kind != "multiply" or operation.uses or operation.in_loss or operation.forward is None:
+        return []
+    sources = live_inputs(trace, operation)
+    is_lost = operation.forward.rms == 0.0 and len(sources) == 1 == len(operation.inputs)
+    return [each for each in sources if is_lost and each.forward is not None and each.forward.rms > 0.0]
 
 
 def _is_idle(trace: Trace, name: str) -> bool:

@@ -13,7 +13,7 @@ def listed(names: Sequence[str], noun: str) -> str:
 
 def agree(names: Sequence[str], verb: str) -> str:
     """The verb in the number of its subject: 'gets' for one name, 'get' for several."""
-    irregular = {"have": "has", "are": "is"}
+    irregular = {"have": "has", "are": "is", "do": "does"}
     return verb if len(names) > 1 else irregular.get(verb, verb + "s")
 
 

@@ -103,3 +103,44 @@ def test_a_frozen_bias_is_silent():
     model = before(nn.BatchNorm1d(8))
     model[0].bias.requires_grad_(False)
     assert found(model) == {}
+
+
+class FrozenNorm(nn.Module):
+    """As detection models keep pretrained norms: gains are buffers."""
+
+    def __init__(self, gain):
+        super().__init__()
+        self.register_buffer("gain", torch.full((8,), gain))
+
+    def forward(self, x):
+        return x * self.gain
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(0.0, {("a.weight", "a.bias"): "warning"}), (0.5, {})])
+def test_a_branch_that_a_fixed_zero_takes_out(gain, expected):
+    model = Net(
+        lambda self, x: self.out(torch.relu(self.base(x) + self.norm(self.a(x)))),
+        a=nn.Linear(6, 8),
+        base=nn.Linear(6, 8),
+        out=nn.Linear(8, 3),
+        norm=FrozenNorm(gain),
+    )
+    assert found(model) == expected
+
+
+def test_a_trained_zero_and_one_that_the_batch_brings_are_no_fixed_ones():
+    model = Net(
+        lambda self, x: self.out(self.base(x) + self.gain * self.a(x)),
+        a=nn.Linear(6, 8),
+        base=nn.Linear(6, 8),
+        out=nn.Linear(8, 3),
+    )
+    model.gain = nn.Parameter(torch.zeros(8))
+    assert found(model) == {}
+    masked = Net(
+        lambda self, x: self.out(self.base(x) + self.a(x) * (x[:, :1] > 99)),
+        a=nn.Linear(6, 8),
+        base=nn.Linear(6, 8),
+        out=nn.Linear(8, 3),
+    )
+    assert "warning" not in found(masked).values()

@@ -21,11 +21,13 @@ def redundant_parameter(trace: Trace, limits: Limits) -> Verdict:
 
     Why it matters
     --------------
-    It costs a little memory and looks like a dead parameter in every gradient plot. It is no fault of the start.
+    It costs a little memory and looks like a dead parameter in every gradient plot. It is no fault of the start. A
+    warning are weights of a branch that is multiplied by a fixed zero, a frozen norm with a zero gain or a residual
+    factor of 0: the branch never takes part, however long the model is trained.
 
     When it is fine
     ---------------
-    Always; that is why it is a note.
+    Always but for such a branch, and there when the zero is replaced before training, as loaded weights do.
 
     Bad
     ---
@@ -60,6 +62,11 @@ def redundant_parameter(trace: Trace, limits: Limits) -> Verdict:
     names = sleepers.redundant(trace) if trace.wake.ran else cancelled(trace, limits)
     if not names or trace.wake.output_is_constant:
         return
+    if lost := sleepers.behind_zero(trace, names):
+        yield _finding_of_lost(lost)
+    names = tuple(name for name in names if name not in lost)
+    if not names:
+        return
     why = (
         "the gradient is 0 whatever the weights, and so is the effect on the output"
         if trace.wake.ran
@@ -77,4 +84,24 @@ def redundant_parameter(trace: Trace, limits: Limits) -> Verdict:
         evidence="control" if trace.wake.ran else "gradient",
         fix=Fix("drop it", names[0]),
         citation="microsoft/unilm#510",
+    )
+
+
+def _finding_of_lost(names: tuple[str, ...]) -> Finding:
+    return Finding(
+        code="SZ603",
+        name="redundant-parameter",
+        severity="warning",
+        where=names,
+        message=(
+            f"what {listed(names, 'parameter')} {agree(names, 'do')} is multiplied by a fixed 0: nothing comes of it, "
+            "and the gradient stays 0 for good"
+        ),
+        value=0.0,
+        limit=0.0,
+        unit="gradient",
+        evidence="wake-up",
+        cause="constant-by-construction",
+        fix=Fix("give the factor a value, or train it", names[0]),
+        citation="project theory notes, 1.5",
     )
