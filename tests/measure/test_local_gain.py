@@ -9,7 +9,7 @@ from torch import nn
 import stepzero
 from stepzero.core.control import Draw
 from stepzero.core.vector import Vector
-from stepzero.measure.local_gain import odd_pairs, pairs, slope_in, slope_of
+from stepzero.measure.local_gain import odd_slopes, pairs, slopes, slopes_in
 from tests.rules.ask import generator
 
 X = torch.randn(256, 64, generator=generator())
@@ -28,9 +28,8 @@ class Map(nn.Module):
         return self.b(self.between(self.a(x)))
 
 
-def slopes(model, batch=X):
-    trace = stepzero.trace(model, batch)
-    return [slope_of(trace, pair) for pair in pairs(trace)]
+def read(model, batch=X):
+    return list(slopes(stepzero.trace(model, batch)).values())
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def slopes(model, batch=X):
     ],
 )
 def test_the_slope_is_the_rms_of_the_derivative(between, expected):
-    (found,) = slopes(Map(between))
+    (found,) = read(Map(between))
     assert found == pytest.approx(expected, rel=0.1)  # random signs of 512 x 64 weights
 
 
@@ -57,7 +56,7 @@ def test_widths_strides_and_groups_do_not_count():
         nn.Flatten(),
         nn.Linear(1024, 10),
     )
-    found = slopes(model, torch.randn(8, 3, 15, 15, generator=generator()))
+    found = read(model, torch.randn(8, 3, 15, 15, generator=generator()))
     assert found == pytest.approx([1.0] * len(found), rel=0.25)
     assert len(found) == 3
 
@@ -73,7 +72,7 @@ def test_widths_strides_and_groups_do_not_count():
     ],
 )
 def test_what_mixes_or_passes_by_is_no_map_of_single_numbers(between):
-    assert slopes(Map(between)) == []
+    assert read(Map(between)) == []
 
 
 def test_a_layer_that_two_others_read_has_no_slope():
@@ -86,12 +85,12 @@ def test_a_layer_that_two_others_read_has_no_slope():
             h = self.a(x)
             return self.b(h) + self.c(h)
 
-    assert slopes(Fork()) == []
+    assert read(Fork()) == []
 
 
 def test_flat_maps_are_odd_and_common_ones_are_not():
     def odd(between):
-        return len(odd_pairs(stepzero.trace(Map(between), X)))
+        return len(odd_slopes(stepzero.trace(Map(between), X)))
 
     assert odd(lambda z: torch.tanh(20 * z) / 20) == 0
     assert [odd(each) for each in (torch.relu, torch.tanh, torch.sigmoid, nn.functional.gelu)] == [0] * 4
@@ -100,7 +99,6 @@ def test_flat_maps_are_odd_and_common_ones_are_not():
 
 def test_nothing_is_said_where_nothing_arrives_or_a_draw_did_not_look():
     trace = stepzero.trace(Map(lambda z: 0 * z), X)
-    (pair,) = pairs(trace)
-    assert not slope_of(trace, pair)
-    assert odd_pairs(trace) == ()
-    assert slope_in(trace, pair, Draw(loss=0.0, backward=Vector())) is None
+    assert set(slopes(trace).values()) == {0.0}
+    assert odd_slopes(trace) == {}
+    assert slopes_in(trace, pairs(trace), Draw(loss=0.0, backward=Vector())) == {}

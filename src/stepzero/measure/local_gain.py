@@ -7,7 +7,7 @@ the signal stands.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from stepzero.core.control import Draw
@@ -21,7 +21,7 @@ _SLOPES = 0.1, 5.0
 """No common map has a slope beyond these where it is used as meant."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pair:
     """Two weighted operations, of which the second reads the first through a map of single numbers, and nobody else."""
 
@@ -49,23 +49,32 @@ def pairs(trace: Trace) -> tuple[Pair, ...]:
     )
 
 
-def slope_of(trace: Trace, pair: Pair) -> float | None:
-    """The model's own."""
-    fact = next((fact for fact in trace.parameters if fact.name == pair.use.parameter), None)
-    return pair.slope(lambda index: _rms(trace.operations[index]), fact.rms) if fact is not None else None
+def slopes(trace: Trace) -> dict[Pair, float]:
+    """The model's own, of every pair where something arrives."""
+    facts = {fact.name: fact for fact in trace.parameters}
+    found = {
+        pair: pair.slope(lambda index: _rms(trace.operations[index]), facts[pair.use.parameter].rms)
+        for pair in pairs(trace)
+        if pair.use.parameter in facts
+    }
+    return {pair: slope for pair, slope in found.items() if slope is not None}
 
 
-def slope_in(trace: Trace, pair: Pair, draw: Draw) -> float | None:
-    """That of the same map when all weights are drawn by law."""
-    law = laws(trace).get(pair.use.parameter)
-    read = draw.backward
-    return pair.slope(lambda index: read[index] if index < len(read) else math.nan, law.std) if law else None
-
-
-def odd_pairs(trace: Trace) -> tuple[Pair, ...]:
-    """Those whose slope no common map has; where nothing at all arrives, others tell."""
+def odd_slopes(trace: Trace) -> dict[Pair, float]:
+    """Those that no common map has; where nothing at all comes through, others tell."""
     low, high = _SLOPES
-    return tuple(pair for pair in pairs(trace) if (own := slope_of(trace, pair)) and not low <= own <= high)
+    return {pair: own for pair, own in slopes(trace).items() if own > 0.0 and not low <= own <= high}
+
+
+def slopes_in(trace: Trace, asked: Iterable[Pair], draw: Draw) -> dict[Pair, float]:
+    """Those of the same maps in a draw of all weights by law; of pairs where it looked."""
+    known, read = laws(trace), draw.backward
+    found = {
+        pair: pair.slope(lambda index: read[index] if index < len(read) else math.nan, known[pair.use.parameter].std)
+        for pair in asked
+        if pair.use.parameter in known
+    }
+    return {pair: slope for pair, slope in found.items() if slope is not None}
 
 
 def _rms(operation: Operation) -> float:

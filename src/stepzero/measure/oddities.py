@@ -16,7 +16,7 @@ from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.core.vector import Vector
 from stepzero.measure.activations import offset_share
 from stepzero.measure.heads import num_targets
-from stepzero.measure.local_gain import Pair, odd_pairs, slope_in, slope_of
+from stepzero.measure.local_gain import odd_slopes, slopes_in
 from stepzero.measure.routing import routers
 from stepzero.measure.signal import projector
 from stepzero.measure.suspicion import tensor_of
@@ -122,7 +122,7 @@ def _of_router(trace: Trace) -> Iterator[tuple[Operation, str]]:
 
 def _of_slope(trace: Trace) -> Iterator[tuple[Operation, str]]:
     """What lies between two layers lets next to nothing of the gradient through, or multiplies it."""
-    for pair in odd_pairs(trace):
+    for pair in odd_slopes(trace):
         for operation in (pair.second, pair.first):
             yield operation, f"the gradient changes oddly in front of {pair.use.parameter}"
 
@@ -153,7 +153,7 @@ def stands_out(trace: Trace, own: Draw, drawn: Draw | None, limits: Limits) -> b
             return True
     if any(_is_winner(router, own, drawn, limits) for router in routers(trace)):
         return True
-    if any(_is_steep(trace, pair, drawn, limits) for pair in odd_pairs(trace)):
+    if _has_other_slopes(trace, drawn, limits):
         return True
     return any(
         _is_low(trace, operation, own, drawn, limits) or _is_offset(trace, operation, own, drawn, limits)
@@ -187,12 +187,14 @@ def _is_offset(trace: Trace, operation: Operation, own: Draw, drawn: Draw | None
     return _at(own.offset, place) > limits.offset_share and usual <= _SLACK * limits.offset_control
 
 
-def _is_steep(trace: Trace, pair: Pair, drawn: Draw | None, limits: Limits) -> bool:
-    """Whether the slope of the map between two layers is unlike the draw's."""
-    own, usual = slope_of(trace, pair), slope_in(trace, pair, drawn) if drawn is not None else None
-    if not own or not usual:
-        return drawn is None
-    return max(own / usual, usual / own) * _SLACK > limits.local_gain
+def _has_other_slopes(trace: Trace, drawn: Draw | None, limits: Limits) -> bool:
+    """Whether the slope of some map between two layers is unlike the draw's."""
+    odd = odd_slopes(trace)
+    if drawn is None:
+        return bool(odd)
+    usual = slopes_in(trace, odd, drawn)
+    ratios = (odd[pair] / slope for pair, slope in usual.items() if slope > 0.0)
+    return any(max(ratio, 1 / ratio) * _SLACK > limits.local_gain for ratio in ratios)
 
 
 def _is_winner(router: Operation, own: Draw, drawn: Draw | None, limits: Limits) -> bool:

@@ -21,7 +21,7 @@ from stepzero.core.trace import Operation, Signal, Trace
 from stepzero.core.vector import Vector
 from stepzero.measure.activations import flat_share, off_share, offset_share
 from stepzero.measure.control import Law, laws
-from stepzero.measure.local_gain import odd_pairs
+from stepzero.measure.local_gain import odd_slopes
 from stepzero.measure.oddities import odd_operations, stands_out
 from stepzero.measure.rank import entropy_rank
 from stepzero.measure.sampling import rows_of
@@ -135,7 +135,7 @@ def _seen(subject: Subject, compared: _Compared | None) -> Trace:
 
 def _compared(trace: Trace, odd: frozenset[int]) -> _Compared:
     """The odd operations, and the gradients in front of and behind odd maps."""
-    ends = [each for pair in odd_pairs(trace) for each in (pair.first, pair.second)]
+    ends = [each for pair in odd_slopes(trace) for each in (pair.first, pair.second)]
     return _Compared(_places(trace, odd), frozenset((each.module, each.call, each.name) for each in ends))
 
 

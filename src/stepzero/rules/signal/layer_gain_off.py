@@ -6,7 +6,7 @@ from stepzero.core.finding import Finding, Fix
 from stepzero.core.limits import Limits
 from stepzero.core.rule import NotJudged, Verdict, rule
 from stepzero.core.trace import Trace
-from stepzero.measure.local_gain import Pair, odd_pairs, slope_in, slope_of
+from stepzero.measure.local_gain import Pair, odd_slopes, slopes_in
 from stepzero.measure.uses import weight_use
 
 _FEWEST = 2
@@ -85,11 +85,12 @@ def layer_gain_off(trace: Trace, limits: Limits) -> Verdict:
         if trace.control.reason:
             yield NotJudged(f"no drawn network to compare with: {trace.control.reason}")
         return
-    for pair in odd_pairs(trace):
-        own = slope_of(trace, pair)
-        drawn = [slope for draw in trace.control.draws if (slope := slope_in(trace, pair, draw)) is not None]
-        usual = statistics.median(drawn) if len(drawn) >= _FEWEST else None
-        if own and usual and max(own / usual, usual / own) > limits.local_gain and not min(drawn) <= own <= max(drawn):
+    odd = odd_slopes(trace)
+    draws = [slopes_in(trace, odd, draw) for draw in trace.control.draws] if odd else []
+    for pair, own in odd.items():
+        drawn = [draw[pair] for draw in draws if pair in draw]
+        usual = statistics.median(drawn) if len(drawn) >= _FEWEST else 0.0
+        if usual and max(own / usual, usual / own) > limits.local_gain and not min(drawn) <= own <= max(drawn):
             yield _finding(pair, own, usual, limits)
 
 
