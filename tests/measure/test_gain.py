@@ -11,7 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from stepzero.measure.gain import activation_gain, gain_of, glu_gain
+from stepzero.measure.gain import activation_gain, function_of, gain_of, glu_gain
 
 TABLE = {
     "relu": 1.41421,
@@ -274,3 +274,10 @@ def test_what_has_no_gain_is_refused_in_one_line(phi: Any, arguments: dict[str, 
     with pytest.raises(ValueError, match=words) as caught:
         activation_gain(phi, **arguments)
     assert "\n" not in str(caught.value)
+
+
+def test_the_function_is_the_one_the_gain_is_of() -> None:
+    z = torch.linspace(-3, 3, 40, dtype=torch.float64)
+    assert torch.equal(function_of("gelu", {"approximate": "tanh"})(z), F.gelu(z, approximate="tanh"))
+    assert torch.equal(function_of("hardtanh", {"min": -0.5, "max": 2.0})(z), F.hardtanh(z, -0.5, 2.0))
+    assert function_of("prelu") is None

@@ -7,7 +7,7 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stepzero.measure.quadrature import expectation
+from stepzero.measure.quadrature import expectation, normal_points
 
 
 @pytest.mark.parametrize(("power", "moment"), [(0, 1), (2, 1), (4, 3), (6, 15), (8, 105)])
@@ -63,3 +63,16 @@ def test_scipy_agrees() -> None:
         lambda z: math.tanh(z) ** 4 * math.exp(-z * z / 2) / math.sqrt(2 * math.pi), -12, 12, epsabs=1e-13
     )
     assert expectation(lambda z: torch.tanh(z) ** 4) == pytest.approx(there, rel=1e-11)
+
+
+@pytest.mark.parametrize(("power", "moment"), [(0, 1), (1, 0), (2, 1), (3, 0), (4, 3), (6, 15), (8, 105)])
+def test_fixed_points_have_the_moments(power: int, moment: float) -> None:
+    points, weights = normal_points()
+    assert float(weights @ points**power) == pytest.approx(moment, rel=1e-9, abs=1e-12)
+
+
+def test_a_kink_between_fixed_points_costs_little() -> None:
+    points, weights = normal_points()
+    density = math.exp(-0.18) / math.sqrt(2 * math.pi)
+    exact = density - 0.6 * math.erfc(0.6 / math.sqrt(2)) / 2
+    assert float(weights @ (points - 0.6).clamp_min(0)) == pytest.approx(exact, rel=1e-3)

@@ -84,6 +84,13 @@ class Limits:
     offset_min_units: float = limit(8, unit="units", source="half of a few units are off by chance (SZ306)")
     offset_min_samples: float = limit(8, unit="batch entries", source="a deviation needs several; catalogue SZ306")
     local_gain: float = limit(5.0, unit="ratio to the draws, either way", source="catalogue SZ314")
+    linear_unexplained: float = limit(
+        1e-4, unit="share of the variance", source="a line to one percent of the amplitude; catalogue SZ304"
+    )
+    linear_share: float = limit(0.5, unit="share of activations", source="most of the network; catalogue SZ304")
+    linear_min_layers: float = limit(2, unit="activations", source="one alone says nothing of the network (SZ304)")
+    linear_min_rows: float = limit(8, unit="positions", source="a deviation needs several (SZ304)")
+    linear_gradient: float = limit(0.1, unit="of the control's gradient norm", source="catalogue SZ304")
     overflow_share: float = limit(0.1, unit="of the dtype's largest number", source="Micikevicius 2018 (SZ312)")
     mapped_slope: float = limit(
         1e-4,

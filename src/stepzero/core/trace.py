@@ -150,6 +150,9 @@ class Operation:
     consumer_index: int | None = None
     gain: float | None = None
     """Activations: 1 / sqrt(E phi(z)^2) for z ~ N(0, 1), what keeps a signal's second moment; None when unknown."""
+    unexplained: float | None = None
+    """Activations: share of the variance of phi(z) that no straight line in z explains, mean over units whose z is
+    Gaussian with the mean and deviation of what it reads; None for rectifiers, constant z and where it is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

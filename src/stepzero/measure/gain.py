@@ -41,15 +41,25 @@ def gain_of(name: str, attributes: Mapping[str, Attribute] | None = None) -> flo
 
     None for everything else: what is not elementwise has no such number, and learned slopes need their tensor.
     """
-    if name not in _SETTINGS:
-        return None
-    given = attributes or {}
-    return _gain(name, tuple((key, given[key]) for key in _SETTINGS[name] if given.get(key) is not None))
+    return _gain(name, _settings(name, attributes or {})) if name in _SETTINGS else None
+
+
+def function_of(name: str, attributes: Mapping[str, Attribute] | None = None) -> Callable[[Tensor], Tensor] | None:
+    """The activation that `gain_of` tells the gain of, as a function of any tensor; None where that knows none."""
+    return _with(name, _settings(name, attributes or {})) if name in _SETTINGS else None
+
+
+def _settings(name: str, given: Mapping[str, Attribute]) -> tuple[tuple[str, Attribute], ...]:
+    return tuple((key, given[key]) for key in _SETTINGS[name] if given.get(key) is not None)
+
+
+def _with(name: str, settings: tuple[tuple[str, Attribute], ...]) -> Callable[[Tensor], Tensor]:
+    return functools.partial(_named(name), **{_KEYWORDS.get(key, key): value for key, value in settings})
 
 
 @functools.lru_cache(maxsize=128)
 def _gain(name: str, settings: tuple[tuple[str, Attribute], ...]) -> float | None:
-    phi = functools.partial(_named(name), **{_KEYWORDS.get(key, key): value for key, value in settings})
+    phi = _with(name, settings)
     try:
         moment = expectation(lambda z: phi(z).square())
     except (RuntimeError, TypeError, ValueError):

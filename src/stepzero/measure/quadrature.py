@@ -15,6 +15,8 @@ from torch import Tensor
 
 REACH = 12.0
 """Standard deviations on either side of the mean that are integrated over; beyond lies 4e-33 of the probability."""
+_NEAR = 8.0
+"""Deviations that fixed points reach to; beyond lies 1e-15 of the probability."""
 _NODES = 64
 _WIDTH = 1.0
 _TOLERANCE = 1e-11
@@ -60,6 +62,20 @@ def expectation(integrand: Integrand, *, mean: float = 0.0, variance: float = 1.
     if not math.isfinite(total) or float(panels.integral[0] + panels.integral[-1]) > _EDGE * total:
         return math.nan
     return _refined(weighted, panels)
+
+
+@functools.cache
+def normal_points() -> tuple[Tensor, Tensor]:
+    """Points u and weights w [n] with E f(u) = sum w f(u) for u ~ N(0, 1), for many functions at once.
+
+    Nothing is cut: exact to rounding for what is smooth on the scale of one deviation and grows no faster than a power.
+    A kink costs about a thousandth of what lies in its panel.
+    """
+    nodes, weights, _ = _legendre()
+    centers = torch.arange(1 - _NEAR, _NEAR, 2, dtype=torch.float64)
+    points = (centers[:, None] + nodes).flatten()
+    density = weights.repeat(len(centers)) * torch.exp(-points * points / 2)
+    return points, density / density.sum()
 
 
 def _refined(weighted: Integrand, panels: Panels) -> float:

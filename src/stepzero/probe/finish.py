@@ -19,6 +19,7 @@ from stepzero.core.trace import (
     Trace,
 )
 from stepzero.measure.gain import gain_of
+from stepzero.measure.linearity import with_unexplained
 from stepzero.measure.sampling import plan_of, rows_of, wide
 from stepzero.probe import facts, reach, roles, tokens, tree, units
 from stepzero.probe.gradients import gradient_facts
@@ -65,7 +66,7 @@ def trace(
     if reads_values:
         parameters = _with_repeated_rows(subject, parameters, operations, run.small)
         parameters = _with_options(subject, _with_equal_rows(subject, parameters, operations))
-    return Trace(
+    told = Trace(
         model=subject.name,
         operations=operations,
         parameters=parameters,
@@ -85,6 +86,7 @@ def trace(
         seed=subject.seed,
         torch=str(torch.__version__),
     )
+    return with_unexplained(told) if reads_values else told
 
 
 def _complex(parameters: tuple[TensorFact, ...]) -> Iterator[tuple[str, str]]:

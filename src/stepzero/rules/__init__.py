@@ -34,6 +34,7 @@ HOMES = {
     "SZ301": "signal.signal_drift",
     "SZ302": "signal.off_law_scale",
     "SZ303": "signal.saturated_units",
+    "SZ304": "signal.linear_start",
     "SZ305": "signal.dead_units",
     "SZ306": "signal.offset_units",
     "SZ307": "signal.sharp_attention",

@@ -17,7 +17,7 @@ ORDER = (1, 9, 7, 2, 8, 6, 3, 5, 4)
 
 _STEP = ("SZ410", "SZ411")
 """What a step does that is too long for where it starts."""
-_BY_SCALE = (*_STEP, "SZ407", "SZ301", "SZ303", "SZ305", "SZ314", "SZ401", "SZ501", "SZ507", "SZ510")
+_BY_SCALE = (*_STEP, "SZ407", "SZ301", "SZ303", "SZ304", "SZ305", "SZ314", "SZ401", "SZ501", "SZ507", "SZ510")
 _ANY_SIGNAL = ("SZ302", "SZ307", "SZ308", "SZ903", *_BY_SCALE)
 _CAUSES: dict[str, tuple[str, ...]] = {
     "SZ102": ("SZ101", "SZ103", "SZ206", "SZ408", *_ANY_SIGNAL),
