@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from stepzero.measure.redundancy import Stage, coarsest_partition
+from stepzero.probe.replica import Replica
 from tests.probe.observing import Net, seeded
 from tests.probe.planting import (
     ADAM,
@@ -183,6 +184,50 @@ def test_a_zero_head_and_equal_columns_are_no_symmetry():
     assert [(block.level, block.is_zero) for block in fact.blocks] == [] or {
         (block.level, block.is_zero) for block in fact.blocks
     } == {("rows", True)}
+
+
+def zero_branches(count):
+    """Layers that are zero and behind a gate of zero, each: the first gradient comes two steps later."""
+
+    class Branches(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.enter, self.head = nn.Linear(6, 8), nn.Linear(8, 3)
+            self.inner, self.last = (nn.ModuleList(nn.Linear(8, 8) for _ in range(count)) for _ in range(2))
+            for layer in (*self.inner, *self.last):
+                nn.init.zeros_(layer.weight)
+
+        def forward(self, x):
+            h = self.enter(x)
+            for inner, last in zip(self.inner, self.last, strict=True):
+                h = h + last(torch.tanh(inner(h)))
+            return self.head(h)
+
+    return Branches()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_sleeping_units_are_told_apart_by_one_batch_when_they_wake(count, monkeypatch):
+    passes = []
+    run = Replica.run
+    monkeypatch.setattr(Replica, "run", lambda self, batch=0, **as_: passes.append(batch) or run(self, batch, **as_))
+    fact = found(zero_branches(count))
+    assert {width.distinct for width in fact.widths} <= {3, 8}
+    assert {block.is_zero for block in fact.blocks} <= {True}
+    assert len(passes) <= 3
+    assert set(passes) == {0}
+
+
+def test_copies_that_sleep_are_awaited():
+    model = zero_branches(1)
+    with torch.no_grad():
+        for parameter in (model.enter.weight, model.enter.bias):
+            parameter[4] = parameter[1]
+        model.head.weight[:, 4] = model.head.weight[:, 1]
+        model.inner[0].bias.zero_()
+        model.last[0].bias.zero_()
+    blocks = {block.members[0].parameter: block.members[0].units for block in found(model).blocks if not block.is_zero}
+    assert blocks == {"enter.weight": (1, 4)}
 
 
 def test_copies_in_another_order_of_units_are_found_too():

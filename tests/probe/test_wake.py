@@ -1,11 +1,13 @@
 """When a zero gradient ends: theorems, real gradient descent, and redrawing done by hand."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
+from stepzero.probe import wake as module
 from tests.probe.observing import Net, seeded
 from tests.probe.planting import X, square, stack
 from tests.probe.sleeping import (
@@ -220,3 +222,45 @@ def test_dead_relu_units_are_stuck_and_live_ones_are_not():
     fact = by_name(woken(model))
     assert fact["0.weight"].first == fact["0.bias"].first == ((None, 3), (0, 5))
     assert causes(woken(model))["0.weight"] == "value"
+
+
+# -- float64, asked of doubtful parameters alone ----------------------------------------------------------------------
+
+
+class Doubted:
+    """Sleepers of which float32 says that rounding alone reaches them, though redrawing them changes the output."""
+
+    off, loudest = frozenset(), 1.0
+
+    def __init__(self):
+        self.first = {"a": [None, 0, None], "b": [None]}
+
+    def is_small_by_chance(self, name):
+        return False
+
+    def asleep(self, name):
+        return [place for place, step in enumerate(self.first[name]) if step is None]
+
+    def change_nothing_together(self, names):
+        return False
+
+    def change_nothing(self, names):
+        return names in ([], ["b"])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected", "first"),
+    [
+        ({"a": [1e-9, 2.0, 3e-9], "b": [1e-9]}, True, {"a": [0, 0, 0], "b": [0]}),
+        ({"a": [1e-9, 2.0, 3e-9], "b": [-1e-16]}, True, {"a": [0, 0, 0], "b": [None]}),
+        ({"a": [1e-9, 2.0, -1e-16], "b": [1e-9]}, False, {"a": [0, 0, None], "b": [0]}),
+        ({"a": [-1e-17, 2.0, 0.0], "b": [-1e-16]}, False, {"a": [None, 0, None], "b": [None]}),
+    ],
+)
+def test_float64_tells_small_gradients_from_rounding_where_float32_cannot(sizes, expected, first, monkeypatch):
+    told = {name: torch.tensor(each, dtype=torch.float64) for name, each in sizes.items()}
+    look = SimpleNamespace(look=lambda *_, names, loudest: SimpleNamespace(sizes={name: told[name] for name in names}))
+    monkeypatch.setattr(module, "Replica", lambda _: look)
+    sleepers = Doubted()
+    assert module._is_rounding_alone(sleepers, None, ["a", "b"]) == expected
+    assert sleepers.first == first

@@ -195,7 +195,7 @@ def _is_rounding_alone(sleepers: Sleepers, subject: Subject, names: list[str]) -
         return True
     if not sleepers.off.isdisjoint(rest):  # float64 would have to be told of these, too
         return False
-    sizes = Replica(subject).look(0, names=rest).sizes
+    sizes = Replica(subject).look(0, names=rest, loudest=sleepers.loudest).sizes
     for name in rest:
         if (size := sizes[name]) is not None:
             told = zip(sleepers.first[name], size.tolist(), strict=True)
