@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.measure.linearity import unexplained, with_unexplained
+from stepzero.measure.linearity import told, unexplained, with_unexplained
 
 PHIS = [torch.tanh, torch.sigmoid, F.gelu, F.silu, F.softplus, F.elu, F.mish, F.hardtanh, torch.sin]
 
@@ -58,10 +58,10 @@ def test_a_layer_against_its_own_responses(phi):
     """The mean over units of the share measured on each unit's own Gaussian inputs."""
     torch.manual_seed(5)
     model, batch = nn.Sequential(nn.Linear(16, 8), phi, nn.Linear(8, 2)), torch.randn(4096, 16)
-    told = next(each for each in trace(model, batch).operations if each.kind == "activation").unexplained
+    own = next(each for each in told(trace(model, batch)).operations if each.kind == "activation").unexplained
     z = model[0](batch).detach().double()
     measured = sum(by_regression(phi, column) for column in z.T) / 8
-    assert told == pytest.approx(measured, rel=0.2)
+    assert own == pytest.approx(measured, rel=0.2)
 
 
 @pytest.mark.parametrize("phi", [nn.ReLU(), nn.LeakyReLU(), nn.PReLU(), nn.RReLU()])
@@ -75,12 +75,22 @@ def test_units_that_do_not_vary_are_left_out():
     model, batch = nn.Sequential(nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 2)), torch.randn(64, 16)
     with torch.no_grad():
         model[0].weight[1:] = 0.0
-    record = trace(model, batch)
+    record = told(trace(model, batch))
     activation = next(each for each in record.operations if each.kind == "activation")
     read = record.operations[activation.inputs[0]].forward
     mean, square = read.unit_mean[0], read.unit_square[0]
     alone = of(torch.tanh, mean, math.sqrt(square - mean**2))
     assert activation.unexplained == pytest.approx(alone, rel=1e-9)
-    assert with_unexplained(record) == record
+    assert told(record) == record
     nn.init.zeros_(model[0].weight)
-    assert all(each.unexplained is None for each in trace(model, batch).operations)
+    assert all(each.unexplained is None for each in told(trace(model, batch)).operations)
+
+
+@pytest.mark.parametrize(("std", "is_asked"), [(0.02, True), (0.5, False)])
+def test_what_is_seen_to_bend_is_not_integrated(std, is_asked):
+    model = nn.Sequential(nn.Linear(16, 8), nn.Tanh(), nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 2))
+    for layer in model[::2]:
+        nn.init.normal_(layer.weight, std=std, generator=torch.Generator().manual_seed(0))
+    record = trace(model, torch.randn(64, 16, generator=torch.Generator().manual_seed(1)))
+    assert {each.unexplained is not None for each in record.operations if each.kind == "activation"} == {is_asked}
+    assert with_unexplained(record) == record

@@ -22,8 +22,9 @@ def summarised(
     plan = plan_of(shape, unit_axis % len(shape))
     assert plan is not None
     assert plan.rows * plan.units == tensors[0].numel()
-    samples = torch.stack([rows_of(tensor, plan) for tensor in tensors])
-    return signal.summary(samples, plan, with_range=with_range, with_off=with_off), plan
+    samples = torch.cat([rows_of(tensor, plan) for tensor in tensors], 1)
+    table = signal.summary(samples, plan, with_range=with_range, with_off=with_off)
+    return torch.stack(table.split(plan.units, 1)), plan
 
 
 def drawn(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

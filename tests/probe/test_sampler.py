@@ -65,7 +65,7 @@ def test_no_more_than_the_bound_is_held_back(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(
         module.signal,
         "summary",
-        lambda samples, *rest, **more: summarised.append(len(samples)) or plain(samples, *rest, **more),
+        lambda samples, *rest, **more: summarised.append(samples.shape[1] // 8) or plain(samples, *rest, **more),
     )
     monkeypatch.setattr(module, "PENDING", 10 * ROWS * 8)
     sampler = Sampler(Ledger())

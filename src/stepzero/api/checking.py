@@ -14,6 +14,7 @@ from stepzero.api.settling import Settled, in_order, over_seeds, settle, with_ba
 from stepzero.core.baseline import Baseline
 from stepzero.core.errors import ConfigError, did_you_mean
 from stepzero.core.finding import RANK, Finding
+from stepzero.core.graph import known_readers
 from stepzero.core.limits import Limits
 from stepzero.core.outcome import Accepted, NotChecked, Report
 from stepzero.core.rule import NotJudged, Rule
@@ -223,17 +224,22 @@ def _subject(
 def _judged(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> _Judged:
     """Ask every rule; one that raises makes the check incomplete, and is never the user's problem."""
     judged = _Judged()
-    for rule in chosen:
-        try:
-            for said in rule.judge(observed, limits):
-                if isinstance(said, NotJudged):
-                    judged.not_judged.append(NotChecked(f"{rule.code} {rule.name}", said.reason))
-                else:
-                    judged.findings.append(_placed(said, observed))
-        except Exception as error:  # noqa: BLE001 - a rule that raises makes the check incomplete
-            why = " ".join(f"the rule crashed: {type(error).__name__}: {error}".split())
-            judged.crashed.append(NotChecked(f"{rule.code} {rule.name}", why))
+    with known_readers(observed):
+        for rule in chosen:
+            _ask(rule, observed, limits, judged)
     return judged
+
+
+def _ask(rule: Rule, observed: Trace, limits: Limits, judged: _Judged) -> None:
+    try:
+        for said in rule.judge(observed, limits):
+            if isinstance(said, NotJudged):
+                judged.not_judged.append(NotChecked(f"{rule.code} {rule.name}", said.reason))
+            else:
+                judged.findings.append(_placed(said, observed))
+    except Exception as error:  # noqa: BLE001 - a rule that raises makes the check incomplete
+        why = " ".join(f"the rule crashed: {type(error).__name__}: {error}".split())
+        judged.crashed.append(NotChecked(f"{rule.code} {rule.name}", why))
 
 
 def _vanished(

@@ -1,9 +1,30 @@
 """Reachability in a Trace: what reads what, and what lies between."""
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 
-from stepzero.core.trace import Trace
+from stepzero.core.trace import Operation, Trace
+
+
+class _Known(threading.local):
+    operations: tuple[Operation, ...] | None = None
+    readers: dict[int, list[int]] = {}  # noqa: RUF012 - replaced, never changed
+
+
+_KNOWN = _Known()
+
+
+@contextmanager
+def known_readers(trace: Trace) -> Iterator[None]:
+    """Inside, what reads what in ``trace`` is worked out once, however many rules ask."""
+    before = _KNOWN.operations, _KNOWN.readers
+    _KNOWN.operations, _KNOWN.readers = trace.operations, trace.readers()
+    try:
+        yield
+    finally:
+        _KNOWN.operations, _KNOWN.readers = before
 
 
 class Graph:
@@ -15,7 +36,7 @@ class Graph:
     @cached_property
     def readers(self) -> dict[int, list[int]]:
         """Map each operation to the operations that read it."""
-        return self.trace.readers()
+        return _KNOWN.readers if self.trace.operations is _KNOWN.operations else self.trace.readers()
 
     @cached_property
     def before_loss(self) -> set[int]:

@@ -1,6 +1,7 @@
 """Statistics of sampled signals, per unit, left on their device until the one transfer at the end.
 
-Samples of one shape are summarised together. Legend of shapes: N samples, R rows (positions), U units, K projections.
+Samples of as many rows are summarised together, side by side. Legend of shapes: R rows (positions), U units of all of
+them, K projections.
 """
 
 import functools
@@ -26,34 +27,34 @@ def projector(rows: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     return matrix.to(device=device, dtype=dtype)
 
 
-def summary(samples_NRU: Tensor, plan: Plan, *, with_range: bool = False, with_off: bool = False) -> Tensor:
-    """Summarise N samples of one plan as tables [N, rows, U] in float64.
+def summary(samples_RU: Tensor, plan: Plan, *, with_range: bool = False, with_off: bool = False) -> Tensor:
+    """Summarise samples of as many rows, side by side, as one table [rows, U] in float64; ``plan``: that of any.
 
     ``with_range`` adds low and high (activations), ``with_off`` (non-negative samples only) the share of exact zeros
     twice, which is both the flat and the off share of a ReLU's output. It needs the range before it.
     """
-    wide_NRU = samples_NRU.to(wide(samples_NRU))
-    projected = _with_places(plan, wide_NRU.device, wide_NRU.dtype) @ wide_NRU
+    wide_RU = samples_RU.to(wide(samples_RU))
+    projected = _with_places(plan.rows, plan.samples, wide_RU.device, wide_RU.dtype) @ wide_RU
     kept = PROJECTIONS + 1
     # Mean over places of (mean over batch entries) squared; the rest of the mean square varies by entry.
-    place_means = projected[:, kept:] if projected.shape[1] > kept else projected[:, :1]
+    place_means = projected[kept:] if len(projected) > kept else projected[:1]
     # The widened copy is done with, unless it is the samples themselves: its memory holds the squares.
-    squares_NRU = wide_NRU.square() if wide_NRU is samples_NRU else wide_NRU.square_()
+    squares_RU = wide_RU.square() if wide_RU is samples_RU else wide_RU.square_()
     parts = [
-        projected[:, :kept],
-        squares_NRU.mean(1, keepdim=True),
-        place_means.square().mean(1, keepdim=True),
+        projected[:kept],
+        squares_RU.mean(0, keepdim=True),
+        place_means.square().mean(0, keepdim=True),
     ]
     if with_range:
         # In the samples' own dtype, which is narrower: extremes and counts are exact in any.
-        extremes = samples_NRU.amin(1, keepdim=True), samples_NRU.amax(1, keepdim=True)
+        extremes = samples_RU.amin(0, keepdim=True), samples_RU.amax(0, keepdim=True)
         parts += [extreme.to(projected.dtype) for extreme in extremes]
     if with_off:
         # A comparison and its cast take eight times as long as signs.
-        on = samples_NRU.sign().sum(1, keepdim=True, dtype=_counting(samples_NRU.dtype))
+        on = samples_RU.sign().sum(0, keepdim=True, dtype=_counting(samples_RU.dtype))
         off = 1 - on.to(projected.dtype) / plan.rows
         parts += [off, off]
-    return torch.cat(parts, 1)
+    return torch.cat(parts)
 
 
 def _counting(dtype: torch.dtype) -> torch.dtype:
@@ -62,12 +63,12 @@ def _counting(dtype: torch.dtype) -> torch.dtype:
 
 
 @functools.lru_cache(maxsize=512)
-def _with_places(plan: Plan, device: torch.device, dtype: torch.dtype) -> Tensor:
+def _with_places(rows: int, samples: int, device: torch.device, dtype: torch.dtype) -> Tensor:
     """`projector`, and below it one row a place that averages over batch entries, where there are several of both."""
-    matrix = projector(plan.rows, device, dtype)
-    if plan.samples == 1 or plan.places == 1:
+    matrix, places = projector(rows, device, dtype), rows // samples
+    if samples == 1 or places == 1:
         return matrix
-    averages = torch.eye(plan.places, device=device, dtype=dtype).repeat(1, plan.samples) / plan.samples
+    averages = torch.eye(places, device=device, dtype=dtype).repeat(1, samples) / samples
     return torch.cat([matrix, averages])
 
 

@@ -1,10 +1,11 @@
-"""Collects samples while the model runs and summarises them in groups of one shape.
+"""Collects samples while the model runs and summarises them in groups that were read at as many places.
 
 Every torch call made between two kernels of the model runs on cold caches, so the hot path does two (read a strided
 view, copy it); the arithmetic is done for many samples at once whenever `PENDING` numbers have come together.
 Nothing larger than that is ever kept.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,20 +23,30 @@ TOGETHER = 1 << 17
 _ROUNDED = {torch.bfloat16: torch.float32, torch.float16: torch.float32}
 """Where a norm would be rounded to the tensor's own dtype, it is taken in a wider one."""
 
-Key = tuple[int, bool, bool, torch.device, torch.dtype]
-"""Id of the plan, has_range, has_off: plans are made once a shape, and an id is found faster than a plan."""
+Key = tuple[int, int, bool, bool, torch.device, torch.dtype]
+"""Rows, batch entries, has_range, has_off."""
+
+
+@dataclass(slots=True)
+class Table:
+    """Statistics of several samples side by side, in a ledger."""
+
+    ticket: int
+    widths: list[int]
+    """Units of each sample."""
 
 
 @dataclass(slots=True)
 class Measured:
-    """Where one operation's statistics will be found: row ``place`` of table ``ticket``."""
+    """Where one operation's statistics will be found: sample ``place`` of ``table``, whose units begin at ``start``."""
 
     plan: Plan
     is_forward: bool
     has_range: bool = False
     has_off: bool = False
-    ticket: int = -1
+    table: Table | None = None
     place: int = -1
+    start: int = -1
     norm: tuple[int, int] = (-1, -1)
     """Gradients: ticket and place of the Euclidean norm of the whole tensor, every element of it."""
     numel: int = 0
@@ -62,7 +73,7 @@ class Sampler:
         """
         sample = sample_of(tensor, plan)
         measured = Measured(plan, is_forward, has_range or has_off, has_off) if is_forward else self.weigh(tensor, plan)
-        key = (id(plan), measured.has_range, has_off, sample.device, sample.dtype)
+        key = (plan.rows, plan.samples, measured.has_range, has_off, sample.device, sample.dtype)
         self._groups.setdefault(key, []).append((measured, sample))
         self._pending += plan.rows * plan.units
         if self._pending > PENDING:
@@ -79,10 +90,8 @@ class Sampler:
     def flush(self) -> None:
         """Summarise everything queued."""
         for members in self._groups.values():
-            plan = members[0][0].plan  # which keeps its id taken
-            step = max(1, TOGETHER // (plan.rows * plan.units))
-            for start in range(0, len(members), step):
-                self._summarise(members[start : start + step])
+            for together in _bounded(members):
+                self._summarise(together)
         for members in self._norms.values():
             ticket = self._ledger.put(torch.stack([norm for _, norm in members]))
             for place, (measured, _) in enumerate(members):
@@ -94,13 +103,28 @@ class Sampler:
     def _summarise(self, members: list[tuple[Measured, Tensor]]) -> None:
         """Samples that are read and summarised in the same way."""
         first = members[0][0]
-        stacked = torch.stack([sample for _, sample in members])
-        table = signal.summary(
-            stacked.view(len(members), first.plan.rows, first.plan.units),
+        widths = [measured.plan.units for measured, _ in members]
+        rows = [sample.view(first.plan.rows, width) for (_, sample), width in zip(members, widths, strict=True)]
+        statistics = signal.summary(
+            torch.cat(rows, 1),
             first.plan,
             with_range=first.has_range,
             with_off=first.has_off,
         )
-        ticket = self._ledger.put(table)
+        table, start = Table(self._ledger.put(statistics), widths), 0
         for place, (measured, _) in enumerate(members):
-            measured.ticket, measured.place = ticket, place
+            measured.table, measured.place, measured.start = table, place, start
+            start += widths[place]
+
+
+def _bounded(members: list[tuple[Measured, Tensor]]) -> Iterator[list[tuple[Measured, Tensor]]]:
+    """Neighbours, as many as are summarised in one go."""
+    together: list[tuple[Measured, Tensor]] = []
+    numbers = 0
+    for member in members:
+        numbers += member[1].numel()
+        if together and numbers > TOGETHER:
+            yield together
+            together, numbers = [], member[1].numel()
+        together.append(member)
+    yield together

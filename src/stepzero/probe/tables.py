@@ -9,7 +9,7 @@ import torch
 from stepzero.core.trace import Signal
 from stepzero.core.vector import Vector
 from stepzero.measure.signal import FLAT, HIGH, LOW, MEAN, OFF, PLACE, SQUARE, batch_share
-from stepzero.probe.sampler import Measured
+from stepzero.probe.sampler import Measured, Table
 from stepzero.probe.transfer import Ledger
 
 NONE = Vector()
@@ -21,20 +21,22 @@ class Tables:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._norms: dict[int, list[float]] = {}
-        self._groups: dict[int, tuple[memoryview[float], list[list[float]], list[list[Any]]]] = {}
+        self._groups: dict[int, tuple[memoryview[float], int, list[list[float]], list[list[Any]]]] = {}
 
     def signal(self, measured: Measured) -> Signal:
         """The frozen statistics of one sample."""
-        if measured.ticket < 0:
+        if measured.table is None:
             return self._weighed(measured)
         plan, width = measured.plan, measured.plan.units
-        height = _height(measured)
-        data, group_means, group_ranges = self._group(measured, height)
+        data, across, group_means, group_ranges = self._group(measured, measured.table)
         means, (low, high) = group_means[measured.place], group_ranges[measured.place]
-        start = measured.place * height * width
+
+        def bits(index: int) -> bytes:
+            start = index * across + measured.start
+            return data[start : start + width].tobytes()
 
         def row(index: int) -> Vector:
-            return Vector(data[start + index * width : start + (index + 1) * width].tobytes())
+            return Vector(bits(index))
 
         rms, is_finite = self._rms(measured, means[SQUARE], means[MEAN])
         flat, off = self._slopes(measured, row)
@@ -49,7 +51,7 @@ class Tables:
             batch_share=batch_share(means[SQUARE], means[PLACE], plan.samples) if measured.is_forward else None,
             unit_mean=row(MEAN),
             unit_square=row(SQUARE),
-            fingerprint=Vector(data[start + width : start + SQUARE * width].tobytes()),
+            fingerprint=Vector(b"".join(map(bits, range(1, SQUARE)))),
             unit_low=row(LOW) if measured.has_range else NONE,
             unit_high=row(HIGH) if measured.has_range else NONE,
             flat_share=flat,
@@ -95,17 +97,17 @@ class Tables:
             return self._ledger.vector(flat), self._ledger.vector(off)
         return (row(FLAT), row(OFF)) if measured.has_off else (NONE, NONE)
 
-    def _group(self, measured: Measured, height: int) -> "tuple[memoryview[float], list[list[float]], list[list[Any]]]":
-        if measured.ticket not in self._groups:
-            table = self._ledger.tensor(measured.ticket).view(-1, height, measured.plan.units)
-            ranges: list[list[Any]] = [[None, None]] * table.shape[0]
+    def _group(
+        self, measured: Measured, table: Table
+    ) -> "tuple[memoryview[float], int, list[list[float]], list[list[Any]]]":
+        """All numbers, how many stand side by side, and of each sample its means over units and its range."""
+        if table.ticket not in self._groups:
+            across, lengths = sum(table.widths), torch.tensor(table.widths)
+            rows = self._ledger.tensor(table.ticket).view(-1, across)
+            means = torch.segment_reduce(rows.T.contiguous(), "mean", lengths=lengths)
+            ranges: list[list[Any]] = [[None, None]] * len(table.widths)
             if measured.has_range:
-                ranges = torch.stack([table[:, LOW].amin(1), table[:, HIGH].amax(1)], 1).tolist()
-            self._groups[measured.ticket] = self._ledger.numbers(measured.ticket), table.mean(2).tolist(), ranges
-        return self._groups[measured.ticket]
-
-
-def _height(measured: Measured) -> int:
-    if not measured.has_range:
-        return PLACE + 1
-    return OFF + 1 if measured.has_off else HIGH + 1
+                low = torch.segment_reduce(rows[LOW], "min", lengths=lengths)
+                ranges = torch.stack([low, torch.segment_reduce(rows[HIGH], "max", lengths=lengths)], 1).tolist()
+            self._groups[table.ticket] = self._ledger.numbers(table.ticket), across, means.tolist(), ranges
+        return self._groups[table.ticket]

@@ -71,7 +71,11 @@ def equal_rows(tensor: Tensor) -> list[list[int]]:
     is_table = tensor.dim() > 1 and tensor.shape[-1] > 1 and 0 < tensor.numel() <= _LARGEST
     if not is_table or not tensor.is_floating_point() or tensor.is_meta:
         return []
-    return twin_groups(rows_of(tensor))
+    rows = rows_of(tensor)
+    first = rows[:, 0].sort().values
+    if not bool((first[1:] == first[:-1]).any()):  # as in nearly every table
+        return []
+    return twin_groups(rows)
 
 
 def num_repeated(tensor: Tensor, gradient: Tensor | None) -> int:

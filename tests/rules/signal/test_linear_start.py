@@ -10,6 +10,7 @@ from stepzero.api import trace
 from stepzero.core.control import ControlFact, Draw
 from stepzero.core.limits import Limits
 from stepzero.core.vector import Vector
+from stepzero.measure.linearity import told
 from stepzero.rules.signal.linear_start import linear_start
 from tests.rules.ask import ask, generator, severities
 
@@ -153,8 +154,8 @@ def test_a_transformers_mlp_is_told_as_it_is(std, expected):
     model, batch = nn.Sequential(*blocks, nn.Linear(64, 10)), torch.randn(32, 16, 64, generator=generator(4))
     model(batch)
     measured = [_left(z, nn.functional.gelu) for z in heard]
-    told = [each.unexplained for each in trace(model, batch).operations if each.kind == "activation"]
-    for own, direct in zip(told, measured, strict=True):
+    shares = [each.unexplained for each in told(trace(model, batch)).operations if each.kind == "activation"]
+    for own, direct in zip(shares, measured, strict=True):
         assert direct / 2 < own < 2 * direct
     findings = ask("SZ304", model, batch)
     assert [finding.severity for finding in findings] == expected
@@ -184,10 +185,10 @@ def test_only_a_faint_gradient_makes_it_a_warning(factor, expected):
 
 def test_draws_without_gradients_leave_it_a_note():
     record = trace(stack(), X)
-    for told in (
+    for changed in (
         drawn(record, 1e4, ran=False),
         replace(record, control=ControlFact(ran=True, draws=(Draw(1.0),) * 2)),
         drawn(record, float("inf")),
     ):
-        (finding,) = linear_start.judge(told, Limits())
+        (finding,) = linear_start.judge(changed, Limits())
         assert finding.severity == "info"

@@ -81,6 +81,8 @@ def unused_parameter(trace: Trace, limits: Limits) -> Verdict:
     trainable = [fact for fact in trace.parameters if fact.requires_grad and fact.numel]
     cut_off = {each.parameter for each in trace.wake.parameters if each.cause == "cut"}  # SZ406 speaks of these
     without = [fact for fact in trainable if fact.gradient is None and fact.name not in cut_off]
+    if not without:
+        return
     unread = [fact.name for fact in without if not fact.is_used]
     names = [fact.name for fact in trainable]
     aside, cut = _read(trace, without)
