@@ -30,7 +30,7 @@ from stepzero.probe.uses import flat_tensors
 Gradients = dict[str, Tensor | None]
 _LEAST = torch.finfo(torch.float64).tiny
 """Stands for a gradient that is known to be rounding alone where rounding happened to leave nothing."""
-_HELD = (1 << 22) - 3
+_HELD = (1 << 16) - 15
 """Random numbers that are drawn and kept for the next pass: to draw more takes longer than most models. Larger outputs
 see them again and again; the count is prime, so that they never come back at the same unit or sample."""
 
