@@ -41,8 +41,8 @@ def outlier_value(trace: Trace, limits: Limits) -> Verdict:
     Why it matters
     --------------
     One weight of 40 among weights of 0.02 owns its unit: the response is that weight times one input, saturated or
-    dead. Numbers of order 1e30 are what freshly allocated memory holds. A single -2 among weights of 0.02 is the bound of
-    a truncated normal: its uniform number came out as its end, as one in 2^24 does, so that large models hold several.
+    dead. Numbers of order 1e30 are what freshly allocated memory holds. A single -2 among weights of 0.02 is the bound
+    of a truncated normal whose uniform number came out as its end, as one in 2^24 does: large models hold several.
 
     When it is fine
     ---------------
