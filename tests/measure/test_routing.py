@@ -3,7 +3,8 @@ import torch
 from torch import nn
 
 from stepzero.api import trace
-from stepzero.measure.routing import is_chosen, passed_over, routers
+from stepzero.core.graph import Graph
+from stepzero.measure.routing import is_chosen, is_ranked, passed_over, routers
 
 X = torch.randn(6, 5, 8, generator=torch.Generator().manual_seed(0))
 
@@ -133,3 +134,20 @@ def test_a_router_is_a_layer_whose_results_are_ranked(rank, found):
 
     names = [use.parameter for each in routers(trace(Ranks(), torch.randn(16, 8))) for use in each.uses]
     assert ("router.weight" in names) is found
+
+
+def test_scores_that_are_ranked_later_are_told_from_features():
+    class Scored(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.score, self.feature, self.bias = nn.Linear(8, 4), nn.Linear(8, 4), nn.Parameter(torch.zeros(4))
+
+        def forward(self, x):
+            scores = torch.sigmoid(self.score(x)) + self.bias
+            chosen = scores.topk(2).indices
+            return torch.tanh(self.feature(x)).gather(1, chosen)
+
+    record = trace(Scored(), torch.randn(16, 8))
+    graph = Graph(record)
+    ranked = {operation.name: is_ranked(graph, operation.index) for operation in record.operations}
+    assert (ranked["sigmoid"], ranked["tanh"]) == (True, False)

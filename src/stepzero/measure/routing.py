@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from stepzero.core.graph import Graph
 from stepzero.core.trace import Operation, Trace
 from stepzero.measure.uses import live_inputs
 
@@ -34,6 +35,17 @@ def is_chosen(trace: Trace, operation: Operation) -> bool:
             return True
         if source.kind not in _CARRIES:
             return False
+    return False
+
+
+def is_ranked(graph: Graph, index: int) -> bool:
+    """Whether a result is ranked a few elementwise operations later: scores that choose experts or tokens."""
+    near = {index}
+    for _ in range(_STEPS):
+        readers = [graph.trace.operations[reader] for each in near for reader in graph.readers[each]]
+        if any(reader.name in _CHOICES for reader in readers):
+            return True
+        near = {reader.index for reader in readers if reader.kind in _CARRIES | {"add", "multiply"}}
     return False
 
 

@@ -10,6 +10,7 @@ from stepzero.core.rule import Verdict, rule
 from stepzero.core.trace import Operation, Trace
 from stepzero.measure.constancy import is_constant
 from stepzero.measure.gates import is_gate, is_in_gating_branch, is_last
+from stepzero.measure.routing import is_ranked
 from stepzero.measure.uses import before, feeding
 
 _LIMITS = (
@@ -44,8 +45,8 @@ def linear_start(trace: Trace, limits: Limits) -> Verdict:
 
     When it is fine
     ---------------
-    Rectifiers bend at any scale and are not asked. Gates, what no weight follows (a last sigmoid or tanh), inputs that
-    do not vary and fewer than eight positions are left out.
+    Rectifiers bend at any scale and are not asked. Gates, scores of experts, what no weight follows (a last sigmoid or
+    tanh), inputs that do not vary and fewer than eight positions are left out.
 
     Bad
     ---
@@ -139,6 +140,8 @@ def _is_judged(graph: Graph, operation: Operation, limits: Limits) -> bool:
     if source is None or source.forward is None or source.forward.rows < limits.linear_min_rows:
         return False
     if is_constant(source, limits.equality_roundoffs) or is_last(graph, operation.index):
+        return False
+    if is_ranked(graph, operation.index):  # scores of experts
         return False
     return not is_gate(graph, operation.index) and not is_in_gating_branch(graph, operation.index)
 
