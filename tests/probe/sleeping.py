@@ -110,9 +110,9 @@ class Routed(nn.Module):
         return out
 
 
-def woken(model: nn.Module, batch: Any = X, loss: Any = square) -> WakeFact:
+def woken(model: nn.Module, batch: Any = X, loss: Any = square, seed: int = 0) -> WakeFact:
     """The probe's answer; it must have run."""
-    subject = subject_of(model, batch, loss)
+    subject = subject_of(model, batch, loss, seed=seed)
     fact = wake(subject, capture(subject))
     assert fact.ran, fact.reason
     return fact

@@ -300,6 +300,8 @@ class Trace:
     buffers: tuple[TensorFact, ...] = ()
     modules: tuple[ModuleFact, ...] = ()
     inputs: tuple[InputFact, ...] = ()
+    outputs: tuple[int, ...] = ()
+    """Operations whose results the model returned."""
     loss: LossFact = LossFact("none", "none", None)
     poison: PoisonFact = NO_POISON
     lost_writes: tuple[LostWrite, ...] = ()  # of the factory; empty when stepzero did not call one

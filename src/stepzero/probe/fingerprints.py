@@ -140,7 +140,8 @@ class UnitRecorder(Recorder):
         """[K, N]; drawn once a pass, which is what takes the time."""
         key = (length, like.device, like.dtype)
         if key not in self._directions:
-            self._directions[key] = projector(length).to(like.device, like.dtype) / max(1, length) ** 0.5
+            with torch._C.DisableTorchFunction():  # else a mode that widens draws others than elsewhere
+                self._directions[key] = projector(length).to(like.device, like.dtype) / max(1, length) ** 0.5
         return self._directions[key]
 
 

@@ -73,6 +73,7 @@ def trace(
         buffers=buffers,
         modules=_modules(subject, run.recorder.calls),
         inputs=inputs,
+        outputs=tuple(run.outputs),
         comments=subject.comments,
         lost_writes=subject.lost_writes,
         writes=subject.writes,
@@ -181,7 +182,7 @@ def _keys(rows: Tensor) -> list[float]:
 
 @functools.lru_cache(maxsize=8)
 def _random_numbers(count: int) -> Tensor:
-    return torch.rand(count, generator=torch.Generator().manual_seed(count), dtype=torch.float64)
+    return torch.rand(count, generator=torch.Generator().manual_seed(count), dtype=torch.float32).double()
 
 
 def input_facts(subject: Subject) -> tuple[InputFact, ...]:

@@ -1,5 +1,7 @@
 """Virtual optimizer steps on a Replica."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -69,16 +71,21 @@ def along(replica: Replica, gradients: Gradients) -> None:
 
 
 def plain(replica: Replica, gradients: Gradients) -> None:
-    """Every parameter moves by `SIZE` of its scale along its own gradient: linear in the gradient, tensor by tensor."""
+    """Every parameter moves by about `SIZE` of its scale along its own gradient: linear in it, tensor by tensor."""
     with torch.no_grad():
         for name, (gradient, size) in _moving(gradients).items():
             parameter = replica.parameters[name]
-            parameter -= SIZE * scale_of(replica.start_of(name)) / size * gradient
+            parameter -= SIZE * _round(scale_of(replica.start_of(name))) / _round(size) * gradient
+
+
+def _round(size: float) -> float:
+    """The nearest power of two: units of two tensors that differ elsewhere take one step, as under one rate."""
+    return 2.0 ** round(math.log2(size))
 
 
 def elementwise(replica: Replica, gradients: Gradients) -> None:
     """An odd, nonlinear function of every entry and its gradient, as Adam with coupled weight decay computes one."""
     with torch.no_grad():
         for name, (gradient, size) in _moving(gradients).items():
-            parameter, scale = replica.parameters[name], scale_of(replica.start_of(name))
-            parameter -= SIZE * scale * torch.tanh(gradient / size + 0.5 * parameter / scale)
+            parameter, scale = replica.parameters[name], _round(scale_of(replica.start_of(name)))
+            parameter -= SIZE * scale * torch.tanh(gradient / _round(size) + 0.5 * parameter / scale)

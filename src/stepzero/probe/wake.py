@@ -153,10 +153,13 @@ def _glance(subject: Subject, trace: Trace) -> WakeFact | None:
     """
     if not {fact.dtype for fact in trace.parameters} | {each.dtype for each in trace.operations} <= _AS_IS:
         return None
+    aside = _aside(trace)
+    if aside and _is_returned(trace, aside):
+        return _unused(aside)
     try:
         replica = Replica(subject, as_is=True)
-        if (unused := _unused(replica, trace, subject.seed)) is not None:
-            return unused
+        if aside and _changes_nothing(replica, trace, aside, subject.seed):
+            return _unused(aside)
         sleepers = _sleepers(replica, subject, trace, MIN_STEPS, _SAME_AS_IS, _doubted(trace))
         taken = sleepers.stepped()
         if taken is None or sleepers.latest_of_others > _GLANCED or sleepers.is_every_one_asleep():
@@ -210,24 +213,35 @@ def _ask_together(sleepers: Sleepers, names: list[str]) -> None:
         sleepers.changes |= {sleepers.key_of(name): 0.0 for name in names}
 
 
-def _unused(replica: Replica, trace: Trace, seed: int) -> WakeFact | None:
-    """The answer where all that sleeps is read, leads nowhere and changes nothing: no step and no draw can wake it."""
+def _aside(trace: Trace) -> list[str]:
+    """All that sleeps, where it is read and leads away from the loss: no step and no draw can wake it."""
     missing = [fact.name for fact in trace.parameters if fact.requires_grad and fact.gradient is None]
     if not missing or of_sleep(trace, missing=False):
-        return None
+        return []
     graph, read = Graph(trace), readings(trace)
     if any(operation.index in graph.before_loss for name in missing for operation, _ in read[name]):
-        return None
+        return []
     used = [name for name in missing if read[name]]
-    if len(used) < len(missing):  # what is not read on this batch may be on another one
-        return None
+    return used if len(used) == len(missing) else []  # what is not read on this batch may be on another one
+
+
+def _is_returned(trace: Trace, names: list[str]) -> bool:
+    """Whether all that is computed from them ends in what the model returns, and nowhere out of sight."""
+    graph, read = Graph(trace), readings(trace)
+    behind = graph.downstream({operation.index for name in names for operation, _ in read[name]})
+    return {index for index in behind if not graph.readers[index]} <= set(trace.outputs)
+
+
+def _changes_nothing(replica: Replica, trace: Trace, names: list[str], seed: int) -> bool:
+    """Whether redrawing them leaves the output that the loss reads as it is."""
     redrawn = Redrawn(replica, laws(trace), seed, _SAME_AS_IS)
-    if redrawn.change({name: redrawn.moved(name) for name in used}, (0,)) > redrawn.same:
-        return None
+    return redrawn.change({name: redrawn.moved(name) for name in names}, (0,)) <= redrawn.same
+
+
+def _unused(names: list[str]) -> WakeFact:
     described = (
         ParameterWake(parameter=name, first=(), has_gradient=False, cause="unused", effect=False, control=False)
-        for name in replica.trainable
-        if name in used
+        for name in names
     )
     return WakeFact(ran=True, parameters=tuple(described))
 
