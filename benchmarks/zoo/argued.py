@@ -32,6 +32,10 @@ AT_THE_BOUND = (
     "a truncated normal whose uniform number came out as its end: one in 2^24 lies at the bound, 100 deviations out "
     "(pytorch/pytorch#155588)"
 )
+THIN_FOCUS = (
+    "all weights are drawn with deviation 0.02, depthwise ones of few inputs too: each focal level hands on 1/18"
+)
+TORCH_DEFAULT = "torch's default is 0.41 of He's deviation: seven layers without a norm hand on a 500th of the signal"
 BOUND, NARROW = 2.0, 0.1
 """The bound that timm draws within, and the deviation of a tensor that nothing else takes there."""
 INDEXER = "only the indices that the indexer picks are used: it learns from a loss of its own, which the class lacks"
@@ -39,6 +43,8 @@ INDEXER = "only the indices that the indexer picks are used: it learns from a lo
 BY_MODEL: dict[str, Arguments] = {
     "ast": {"SZ212": TWO_ZERO_TOKENS},
     "cloned-encoder": {"SZ209": CLONES},
+    "alexnet": {"SZ302": TORCH_DEFAULT},
+    "focalnet_tiny_lrf": {"SZ301": THIN_FOCUS, "SZ302": THIN_FOCUS},
     "hubert": {"SZ108": LOST_DRAW},
     "lowformer_b0": {"SZ313": TRANSPOSED},
     "lowformer_b1": {"SZ313": TRANSPOSED},

@@ -20,6 +20,10 @@ _SIZES: tuple[Size, ...] = (
 """What a scheme holds equal over weights of different shapes: the deviation itself, or that times a fan."""
 
 
+_FEWEST = 64
+"""Numbers from which a deviation is told to a quarter; below, any factor fits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Factored:
     """Weights of one stream, told apart by whether they carry the depth ``factor``."""
@@ -41,8 +45,11 @@ def factored(trace: Trace, stream: Stream, *, tolerance: float) -> Factored | No
     """
     if all(block.branch.kind == "norm" for block in stream.blocks):
         return None  # which takes any factor off again
-    last, inner = _weights(trace, stream)
     facts = {fact.name: fact for fact in trace.parameters}
+    last, inner = (
+        {name: use for name, use in weights.items() if name not in facts or facts[name].sample >= _FEWEST}
+        for weights in _weights(trace, stream)
+    )
     used = {name: (facts[name], use) for name, use in (last | inner).items() if name in facts and facts[name].std > 0.0}
     if not inner or any(name not in used for name in last):
         return None

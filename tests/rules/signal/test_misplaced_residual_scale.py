@@ -104,3 +104,21 @@ class Normed(nn.Module):
 def test_branches_that_end_in_a_norm_are_silent():
     torch.manual_seed(0)
     assert ask("SZ317", nn.Sequential(*(Normed(9) for _ in range(9)), nn.Linear(64, 4)), X) == []
+
+
+def test_weights_of_a_few_numbers_say_nothing():
+    """The deviation of three numbers is known to a factor: any factor fits (timm's csatv2)."""
+
+    class Small(Block):
+        def __init__(self):
+            super().__init__((), 1.0, lambda *_: 0.05)
+            self.pool, self.back = nn.Linear(1, 3, bias=False), nn.Linear(3, 1, bias=False)
+            for layer in (self.pool, self.back):
+                nn.init.normal_(layer.weight, std=0.05)
+
+        def forward(self, x):
+            x = super().forward(x)
+            return x + self.back(torch.tanh(self.pool(x.mean(-1, keepdim=True))))
+
+    torch.manual_seed(0)
+    assert ask("SZ317", nn.Sequential(*(Small() for _ in range(8)), nn.Linear(64, 4)), X) == []
