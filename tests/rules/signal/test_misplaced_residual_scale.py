@@ -106,19 +106,22 @@ def test_branches_that_end_in_a_norm_are_silent():
     assert ask("SZ317", nn.Sequential(*(Normed(9) for _ in range(9)), nn.Linear(64, 4)), X) == []
 
 
+class Small(nn.Module):
+    """One branch, with weights of one and three numbers on the way, all drawn alike."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.mix, self.out = nn.LayerNorm(64), nn.Linear(64, 64, bias=False), nn.Linear(64, 64, bias=False)
+        self.pool, self.back = nn.Linear(1, 3, bias=False), nn.Linear(3, 1, bias=False)
+        for layer in (self.mix, self.out, self.pool, self.back):
+            nn.init.normal_(layer.weight, std=0.05)
+
+    def forward(self, x):
+        h = self.mix(self.norm(x))
+        return x + self.out(torch.tanh(h + self.back(torch.tanh(self.pool(h.mean(-1, keepdim=True))))))
+
+
 def test_weights_of_a_few_numbers_say_nothing():
     """The deviation of three numbers is known to a factor: any factor fits (timm's csatv2)."""
-
-    class Small(Block):
-        def __init__(self):
-            super().__init__((), 1.0, lambda *_: 0.05)
-            self.pool, self.back = nn.Linear(1, 3, bias=False), nn.Linear(3, 1, bias=False)
-            for layer in (self.pool, self.back):
-                nn.init.normal_(layer.weight, std=0.05)
-
-        def forward(self, x):
-            x = super().forward(x)
-            return x + self.back(torch.tanh(self.pool(x.mean(-1, keepdim=True))))
-
     torch.manual_seed(0)
     assert ask("SZ317", nn.Sequential(*(Small() for _ in range(8)), nn.Linear(64, 4)), X) == []
