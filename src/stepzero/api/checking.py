@@ -30,6 +30,7 @@ from stepzero.probe.capture import capture
 from stepzero.probe.control import remeasured
 from stepzero.probe.counterfactual import redrawn
 from stepzero.probe.optimizer import made_for, optimizer_fact
+from stepzero.probe.restore import without_collection
 from stepzero.probe.subject import Subject, subject_of
 from stepzero.rules.causes import candidates
 
@@ -224,7 +225,7 @@ def _subject(
 def _judged(observed: Trace, chosen: tuple[Rule, ...], limits: Limits) -> _Judged:
     """Ask every rule; one that raises makes the check incomplete, and is never the user's problem."""
     judged = _Judged()
-    with known_readers(observed):
+    with known_readers(observed), without_collection():
         for rule in chosen:
             _ask(rule, observed, limits, judged)
     return judged

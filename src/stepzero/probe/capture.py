@@ -41,8 +41,8 @@ def capture(
 ) -> Trace:
     """Observe one forward and one backward of ``subject`` and return the Trace.
 
-    ``recorder`` may be one that looks at more; without ``backward`` the forward and the loss are all that is seen, and
-    of parameters no more than which there are.
+    ``recorder`` may be one that looks at more; without ``backward`` the forward and the loss are all that is seen, of
+    parameters no more than which there are, and of the batch nothing.
 
     Raises whatever the user's own code raised, with a note naming the module it died in, and `StepzeroError` for
     inputs that cannot be used. The model, the batch and all global state are bit-identical afterwards either way.
@@ -70,7 +70,7 @@ def _capture(subject: Subject, recorder: Callable[[nn.Module, Guard, Sampler], R
             tickets = finish.put_scalars(run.recorder.records, ledger)
         finally:
             snapshot.restore()
-        inputs = finish.input_facts(subject)
+        inputs = finish.input_facts(subject) if backward else ()
     ledger.fetch()
     return finish.trace(subject, run, static, ledger, tickets, inputs, reads_values=backward)
 

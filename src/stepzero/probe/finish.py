@@ -57,7 +57,7 @@ def trace(
     *,
     reads_values: bool = True,
 ) -> Trace:
-    """Freeze one observed pass; without ``reads_values`` nothing is told of what parameters hold."""
+    """Freeze one observed pass; without ``reads_values`` nothing is told of what parameters and the batch hold."""
     records = run.recorder.records
     roles.assign(records, run.outputs, run.loss_index)
     tables = Tables(ledger)
@@ -79,7 +79,7 @@ def trace(
         writes=subject.writes,
         loss=_loss(run, operations),
         batch_size=batch_size(subject),
-        distinct_samples=distinct_samples(subject),
+        distinct_samples=distinct_samples(subject) if reads_values else None,
         has_forward=True,
         has_backward=run.has_backward,
         conditions=(*run.conditions, *subject.notes),
