@@ -1,9 +1,11 @@
 """A working directory with a small user package in it, and made rules and measuring under the command line."""
 
 import sys
+from collections.abc import Iterator
 from types import ModuleType
 
 import pytest
+import torch
 
 import stepzero
 from tests.cli.support import FakeApi, made_rules
@@ -119,3 +121,10 @@ def api(monkeypatch):
     monkeypatch.setitem(sys.modules, "stepzero.api", fake)
     monkeypatch.setattr(stepzero, "api", fake, raising=False)
     return fake
+
+
+@pytest.fixture(autouse=True)
+def _gradients_are_on_again() -> Iterator[None]:
+    """A time-out raises wherever the process stands, also where the gradient mode is put back; a command ends there."""
+    yield
+    torch.set_grad_enabled(mode=True)
