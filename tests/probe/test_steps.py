@@ -172,3 +172,13 @@ def test_a_nudge_is_one_rounding_of_every_number():
         apart = ((nudged[name] - start) / start).abs()
         assert bool((apart[start != 0] > 0).all())
         assert float(apart[start != 0].max()) <= 2 * torch.finfo(torch.float64).eps
+
+
+@pytest.mark.parametrize("step", [steps.plain, steps.elementwise])
+def test_numbers_without_a_size_do_not_end_a_step(step):
+    replica = made(stack(6, 8, 3))
+    with torch.no_grad():
+        replica._start["0.weight"][0, 0] = float("inf")
+        replica._start["2.weight"][0, 0] = float("nan")
+    step(replica, {name: torch.ones_like(each) for name, each in replica.trainable.items()})
+    assert bool(replica.state()["2.bias"].isfinite().all())

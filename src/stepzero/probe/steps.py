@@ -80,7 +80,7 @@ def plain(replica: Replica, gradients: Gradients) -> None:
 
 def _round(size: float) -> float:
     """The nearest power of two: units of two tensors that differ elsewhere take one step, as under one rate."""
-    return 2.0 ** round(math.log2(size))
+    return 2.0 ** round(math.log2(size)) if 0.0 < size < math.inf else size
 
 
 def elementwise(replica: Replica, gradients: Gradients) -> None:

@@ -37,7 +37,6 @@ _SAME, _SAME_AS_IS = 1e-9, 1e-5
 """Relative change of the output that counts as none, in float64 and in float32."""
 _NEARLY = 1e-3
 """The same where a gradient arrives that is as faint as its rounding: whether it is one makes no difference then."""
-_ATTENTION = "MultiheadAttention"
 _GLANCED = 2
 """Virtual steps whose small gradients float32 can tell from rounding."""
 
@@ -227,15 +226,10 @@ def _aside(trace: Trace) -> list[str]:
 
 
 def _is_returned(trace: Trace, names: list[str]) -> bool:
-    """Whether all that is computed from them ends in what the model returns, and nowhere out of sight.
-
-    Or in the attention weights that torch's own module hands back beside its result, and nobody takes.
-    """
+    """Whether all that is computed from them ends in what the model returns, and nowhere out of sight."""
     graph, read = Graph(trace), readings(trace)
     behind = graph.downstream({operation.index for name in names for operation, _ in read[name]})
-    ends = {index for index in behind if not graph.readers[index]}
-    attending = {module.path for module in trace.modules if module.type == _ATTENTION}
-    return all(trace.operations[index].module in attending for index in ends - set(trace.outputs))
+    return {index for index in behind if not graph.readers[index]} <= set(trace.outputs)
 
 
 def _changes_nothing(replica: Replica, trace: Trace, names: list[str], seed: int) -> bool:

@@ -103,7 +103,7 @@ def _finding(pair: Pair, own: float, usual: float, limits: Limits) -> Finding:
         severity="info",  # no training run has shown the harm yet (catalogue, section 10)
         where=tuple(dict.fromkeys(where)),
         message=(
-            f"between {where[0]} and {pair.use.parameter} the gradient keeps {own:.2g} of what weights explain, "
+            f"between {where[0]} and {pair.use.parameter} the slope of the map is {own:.2g}, "
             f"{usual:.2g} when drawn by law; the limit is a factor {limits.local_gain:g} either way"
         ),
         value=own / usual,
@@ -112,6 +112,6 @@ def _finding(pair: Pair, own: float, usual: float, limits: Limits) -> Finding:
         evidence="control",
         cause="wrong-gain",
         fix=Fix("rescale the layer in front to unit response", where[0], "calibrate", is_safe=True),
-        citation="catalogue 0.2: control ratio",
+        citation="ageron/handson-ml#176",
         operation=pair.first.index,
     )
