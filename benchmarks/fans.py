@@ -156,8 +156,9 @@ def _moments(model: nn.Module, kind: Kind, fill: Fill, *, is_rectified: bool, is
         x = draw_input(kind, generator, torch.float64)
         x = F.relu(x) if is_rectified else x
         if not is_backward:
-            with torch.no_grad():
-                yield float(_inner(kind.read(model, x), kind).square().mean())
+            with torch.no_grad():  # left before the yield: a generator that waits inside would hold the mode
+                moment = float(_inner(kind.read(model, x), kind).square().mean())
+            yield moment
             continue
         output = kind.read(model, x.requires_grad_())
         cotangent = torch.randn(output.shape, generator=generator, dtype=output.dtype)
